@@ -1,0 +1,32 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "ldm/app/command_line.h"
+#include "ldm/app/session.h"
+
+namespace ldm::app {
+
+/// What ldm-gen does with its arguments: help, version, a subcommand, or pictures.
+void run_command_line(std::span<const std::string> args, Session& session);
+
+/// Makes the pictures that the options ask for.
+void generate(const Options& command_line, Session& session);
+
+/// Lists the samplers.
+void list_samplers(const Options& options, Console& console);
+
+/// Shows how a prompt becomes tokens. Needs a tokenizer, no weights.
+void show_tokens(const Options& options, Console& console);
+
+/// Shows what a model folder holds.
+void inspect_model(const std::string& model, const Options& options, Console& console);
+
+/// The folder of the model that the user named, of $LDM_MODEL, or of the default model.
+std::filesystem::path resolve_model(const Options& options);
+
+/// How a model is named in metadata: "org/name" as given, else its folder's name.
+std::string model_display_name(const Options& options, const std::filesystem::path& folder);
+
+}  // namespace ldm::app

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ldm/core/execution_request.h"
+#include "ldm/io/png.h"
+#include "ldm/pipeline/request.h"
+
+namespace ldm::app {
+
+/// What is written into a picture beside its pixels.
+enum class MetadataMode { kFull, kA1111, kNone };
+
+/// The mode of that --metadata word.
+MetadataMode metadata_mode(std::string_view word);
+
+/// What the pictures of one run have in common.
+struct RunFacts {
+  Plan plan;
+  std::string model_name;  ///< folder name or org/name; never a path
+  std::string family;
+  ExecutionSummary execution;
+  std::string init_image_sha256;               ///< empty without one
+  std::string init_latents_sha256;             ///< empty without one
+  std::map<std::string, std::string> weights;  ///< SHA-256 by component; empty before they are read
+};
+
+/// A resolved request under the keys of the options, as config files spell them. Files and their
+/// paths are left out.
+nlohmann::ordered_json request_json(const Request& request);
+
+/// All that decides a picture (schema 1), without times, dates or paths, so that the same request
+/// gives the same bytes. `weights` is left out while it is empty.
+nlohmann::ordered_json picture_settings(const RunFacts& facts, std::uint64_t seed, int index);
+
+/// The settings in the form of AUTOMATIC1111's "parameters" text, which many tools read. Its clip
+/// skip counts from 1 (diffusers' + 1).
+std::string parameters_text(const RunFacts& facts, std::uint64_t seed);
+
+/// The PNG text of one picture: "parameters", and in full mode "ldm-gen" with the settings.
+std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts, std::uint64_t seed,
+                                  int index);
+
+/// Whether a PNG records the same settings; the weights' hashes are compared only if both sides
+/// have them. False for any file that is not such a PNG.
+bool records_settings(const std::string& png_path, const nlohmann::ordered_json& settings);
+
+}  // namespace ldm::app

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace ldm::app {
+
+/// What a user asked for, by command line or config file; a field that was not given is empty.
+/// Every field is named as its long option in snake_case, which is also its key in config files.
+struct Options {
+  std::optional<std::string> prompt;
+  std::optional<std::string> negative_prompt;
+  std::optional<std::string> model;
+  std::optional<std::uint64_t> seed;
+  std::optional<std::int64_t> num_images;
+  std::optional<std::int64_t> batch_size;
+  std::optional<std::string> prompt_syntax;
+  std::optional<std::string> long_prompt;
+
+  std::optional<std::int64_t> width;
+  std::optional<std::int64_t> height;
+
+  std::optional<std::int64_t> steps;
+  std::optional<double> guidance_scale;
+  std::optional<double> guidance_rescale;
+  std::optional<std::string> sampler;
+  std::optional<std::string> schedule;
+  std::optional<double> eta;
+  std::optional<std::string> timestep_spacing;
+  std::optional<std::string> prediction_type;
+  std::optional<bool> rescale_betas_zero_snr;
+  std::optional<std::int64_t> clip_skip;
+
+  std::optional<std::string> init_image;
+  std::optional<double> strength;
+  std::optional<std::string> strength_mode;
+  std::optional<std::string> init_latents;
+
+  std::optional<std::string> output;
+  std::optional<bool> overwrite;
+  std::optional<std::string> metadata;
+  std::optional<std::string> save_latents;
+
+  std::optional<std::string> device;
+  std::optional<std::string> dtype;
+  std::optional<std::int64_t> threads;
+  std::optional<std::string> vae_tiling;
+  std::optional<bool> low_memory;
+
+  std::optional<bool> dry_run;
+  std::optional<std::string> config;
+  std::optional<bool> print_config;
+  std::optional<bool> json;
+  std::optional<bool> quiet;
+  std::optional<bool> no_progress;
+  std::optional<bool> timings;
+};
+
+using OptionMember =
+    std::variant<std::optional<std::string> Options::*, std::optional<std::uint64_t> Options::*,
+                 std::optional<std::int64_t> Options::*, std::optional<double> Options::*,
+                 std::optional<bool> Options::*>;
+
+/// Least and greatest legal value, both included.
+struct Range {
+  double least = 0;
+  double most = 0;
+};
+
+/// One option: everything that parsing, config files, checks, help and completion need to know.
+struct OptionSpec {
+  std::string_view flags;  ///< "-s,--seed"; the long one last
+  std::string_view value;  ///< "N" in help texts; empty for a switch
+  std::string_view group;  ///< heading in the help, by task
+  std::string_view help;
+  OptionMember member;
+  std::vector<std::string> (*choices)() = nullptr;  ///< legal words, when there is a fixed list
+  std::optional<Range> range = std::nullopt;        ///< legal numbers
+  bool in_config = true;                            ///< whether config files may hold it
+
+  bool is_switch() const { return value.empty(); }
+};
+
+/// All options of generating pictures, in the order of the help. A new option is one row here, one
+/// field above, and the place that uses it.
+std::span<const OptionSpec> option_table();
+
+/// The long flag of an option, "--negative-prompt".
+std::string long_flag(const OptionSpec& spec);
+
+/// The config key of an option, "negative_prompt".
+std::string option_key(const OptionSpec& spec);
+
+/// The row whose config key is `key`, or null.
+const OptionSpec* find_option(std::string_view key);
+
+/// A subcommand: `options` are keys of the option table.
+struct CommandSpec {
+  std::string_view name;
+  std::string_view argument;  ///< name of its one positional argument, or empty
+  std::string_view help;
+  std::span<const std::string_view> options;
+};
+
+/// The subcommands, in the order of the help.
+std::span<const CommandSpec> command_table();
+
+}  // namespace ldm::app

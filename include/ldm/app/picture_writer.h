@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "ldm/app/console.h"
+#include "ldm/app/metadata.h"
+#include "ldm/io/file.h"
+#include "ldm/pipeline/pipeline.h"
+
+namespace ldm::app {
+
+/// Writes the pictures of a run as they come, each whole or not at all, and announces them.
+class PictureWriter {
+ public:
+  PictureWriter(Console& console, std::vector<std::filesystem::path> paths, MetadataMode metadata,
+                IfExists if_exists, bool keep_latents);
+
+  /// Encodes, checks and writes one picture, then prints its path or `image` event. Throws
+  /// Error::output.
+  void write(const ImageResult& result, const RunFacts& facts);
+
+  /// Writes the latents of all pictures so far as `latents` fp32 [N, C, h, w].
+  void write_latents(const std::filesystem::path& path) const;
+
+  const std::filesystem::path& path_of(int index) const;
+
+ private:
+  Console& console_;
+  std::vector<std::filesystem::path> paths_;
+  MetadataMode metadata_;
+  IfExists if_exists_;
+  bool keep_latents_;
+  LatentsData latents_;
+};
+
+}  // namespace ldm::app

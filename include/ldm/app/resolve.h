@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ldm/app/inputs.h"
+#include "ldm/app/option_values.h"
+#include "ldm/app/options.h"
+#include "ldm/core/execution_request.h"
+#include "ldm/loading/model_folder.h"
+#include "ldm/pipeline/request.h"
+
+namespace ldm::app {
+
+/// Largest picture that may be asked for, in pixels.
+inline constexpr std::int64_t kMaxPixels = std::int64_t{64} << 20;
+
+/// Everything that is wrong with the options before a model is looked at: ranges, sizes, options
+/// that need or exclude each other.
+std::vector<Problem> check_options(const Options& options);
+
+/// The command line's options over those of its config file, checked. Throws Error::usage with all
+/// problems in one message, Error::input for the config file itself.
+Options with_config_file(const Options& command_line);
+
+/// Fills what was not given from the model's generation_config.json, then from the built-in
+/// defaults (30 steps, guidance 7.5, rescale 0, …). A size is left open when a picture or latents
+/// to start from decide it. Throws Error::model when the model's own values are not legal.
+void fill_defaults(Options& options, const GenerationDefaults& model);
+
+/// Options and inputs in the pipeline's words; `options` as `fill_defaults` left them, with a seed.
+Request make_request(const Options& options, const Inputs& inputs);
+ExecutionRequest make_execution_request(const Options& options);
+
+/// A seed for a user who named none: 32 bits from the operating system, as other generators take.
+std::uint64_t random_seed();
+
+}  // namespace ldm::app

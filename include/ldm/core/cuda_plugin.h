@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// The C interface between ldm-gen, which never links CUDA, and libldm_cuda.so, which does.
+// Loading the plugin loads libtorch_cuda.so too, and with it ATen's CUDA operators.
+extern "C" {
+
+/// Increased with every change of LdmCudaApi; both sides must agree.
+constexpr std::uint32_t kLdmCudaAbi = 1;
+
+struct LdmCudaApi {
+  std::uint32_t abi;
+  /// CUDA version of the driver (e.g. 13000), 0 without a driver.
+  int (*driver_version)();
+  /// CUDA version the plugin's runtime was built for.
+  int (*runtime_version)();
+  /// Visible devices; negative: minus the cudaError_t that says why there are none.
+  int (*device_count)();
+  /// Text of a cudaError_t.
+  const char* (*error_text)(int error);
+  /// Writes the device's name, NUL-terminated.
+  void (*device_name)(int device, char* out, std::size_t size);
+  /// Free and total bytes of a device; both 0 when it cannot be asked.
+  void (*device_memory)(int device, std::uint64_t* free, std::uint64_t* total);
+  /// Most bytes that ATen's caching allocator held on the device at once.
+  std::uint64_t (*peak_allocated)(int device);
+  /// Waits for all work on the device.
+  void (*synchronize)(int device);
+  /// Gives cached, unused blocks back to the driver.
+  void (*empty_cache)();
+};
+
+/// The plugin's one exported symbol.
+const LdmCudaApi* ldm_cuda_api();
+}

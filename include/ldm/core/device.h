@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "ldm/core/cuda_plugin.h"
+
+namespace ldm {
+
+/// "AMD EPYC 9R14", from /proc/cpuinfo.
+std::string cpu_name();
+
+/// The widest vector unit that ATen's CPU kernels use here, e.g. "AVX512".
+std::string cpu_isa();
+
+/// Whether this CPU multiplies bf16 in hardware (AVX512-BF16 or AMX), so that bf16 is faster than
+/// fp32 and not only smaller.
+bool cpu_has_native_bf16();
+
+/// Sets how many threads ATen and OpenMP use; 0: one a core. Returns the number in force.
+int set_cpu_threads(int threads);
+
+/// Keeps large freed blocks in the process instead of giving their pages back after every operator:
+/// saves a page fault per 4 KiB of every temporary. Call once, before large allocations.
+void keep_freed_memory();
+
+/// Gives all freed memory back to the system: between stages, when a model was let go.
+void release_freed_memory();
+
+/// Peak resident set of this process in bytes (VmHWM).
+double peak_rss_bytes();
+
+/// Host memory that can be had without swapping, in bytes (MemAvailable, cgroup limit applied).
+double available_memory_bytes();
+
+/// libtorch's version, "2.11.0".
+std::string_view torch_version();
+
+/// What is known of CUDA here. `api` is null when it cannot be used and `why_not` says why.
+struct CudaState {
+  const LdmCudaApi* api = nullptr;
+  int devices = 0;
+  std::string why_not;
+};
+
+/// Loads the CUDA plugin on first use if an NVIDIA driver is there; costs nothing without one.
+const CudaState& cuda_state();
+
+/// The plugin if it has been loaded already, else null; never loads it.
+const LdmCudaApi* loaded_cuda();
+
+}  // namespace ldm

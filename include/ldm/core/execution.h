@@ -1,0 +1,38 @@
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/MemoryFormat.h>
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <string>
+
+#include "ldm/core/execution_request.h"
+
+namespace ldm {
+
+/// Where and how tensors live: applied when weights load and when latents are made, nowhere else.
+struct Execution {
+  c10::Device device = c10::Device(c10::DeviceType::CPU);
+  c10::ScalarType dtype = c10::ScalarType::Float;
+  c10::MemoryFormat memory_format = c10::MemoryFormat::Contiguous;  ///< of 4-D weights and images
+  int threads = 1;
+
+  /// The same place and layout in another number format.
+  Execution with_dtype(c10::ScalarType other) const;
+};
+
+/// Decides what a request means on this machine for a denoiser of `parameters` parameters.
+///
+/// Device auto: CUDA if a driver, the plugin and a device are there, else the CPU. Dtype auto: fp16
+/// on CUDA; on the CPU bf16 where the CPU multiplies it natively and the model is large enough for
+/// speed to matter (100 M parameters), else fp32. Throws Error::usage for what cannot be had.
+Execution resolve_execution(const ExecutionRequest& request, std::int64_t parameters);
+
+/// "fp32", "bf16", "fp16".
+std::string dtype_word(c10::ScalarType dtype);
+
+/// The choice in words.
+ExecutionSummary summarize(const Execution& execution);
+
+}  // namespace ldm

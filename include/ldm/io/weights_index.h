@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "ldm/io/safetensors.h"
+
+namespace ldm {
+
+/// One logical set of tensors over a single safetensors file or the shards of an index.
+/// Const members may be used by several threads.
+class WeightFiles {
+ public:
+  struct File {
+    std::filesystem::path path;
+    std::uint64_t size = 0;  ///< bytes
+  };
+
+  /// The weights of one component folder. `stem` is "diffusion_pytorch_model" or "model". Tried in
+  /// order: STEM.safetensors, STEM.safetensors.index.json, with ".VARIANT" as diffusers spells it.
+  /// An empty `variant` means plain and then fp16; which one it was is logged. Error::model when
+  /// there is none (naming what is there instead, such as *.bin) or an index breaks its rules
+  /// (E_IDX_JSON, E_IDX_PATH, E_IDX_SHARD, E_IDX_MISSING, E_IDX_DUP).
+  static WeightFiles open(const std::filesystem::path& folder, const std::string& stem,
+                          const std::string& variant = {});
+
+  /// One .safetensors file, or one *.index.json with its shards beside it.
+  static WeightFiles open_file(const std::filesystem::path& path);
+
+  /// The tensor of that name, or null. Valid as long as this object or one moved from it lives.
+  const TensorInfo* find(std::string_view name) const;
+  /// All names, sorted.
+  std::vector<std::string> names() const;
+  /// Number of tensors.
+  std::size_t size() const { return where_.size(); }
+  /// Reads a whole tensor of `find(name)->byte_size()` bytes; Error::model when there is none.
+  void read(std::string_view name, std::span<std::byte> out) const;
+  /// Reads a part of it, from `offset` bytes on.
+  void read_part(std::string_view name, std::uint64_t offset, std::span<std::byte> out) const;
+  /// The file that holds `name`, for messages; empty when there is none.
+  std::filesystem::path file_of(std::string_view name) const;
+
+  /// The tensor files in the order of their names.
+  std::vector<File> files() const;
+  /// Sum of all tensors, in bytes.
+  std::uint64_t total_bytes() const;
+  /// `__metadata__` of all files; the first file wins.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// Error::model when any file changed since it was opened; call after the last read.
+  void check_unchanged() const;
+
+ private:
+  struct Place {
+    std::size_t file;
+    const TensorInfo* info;
+  };
+  void add(const std::filesystem::path& path);
+  static WeightFiles open_index(const std::filesystem::path& path);
+
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::unordered_map<std::string_view, Place> where_;
+  std::map<std::string, std::string> metadata_;
+};
+
+}  // namespace ldm

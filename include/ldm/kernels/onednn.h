@@ -1,0 +1,38 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace ldm {
+
+/// Whether oneDNN's packed kernels can serve tensors of this device and dtype here: CPU with fp32,
+/// or bf16 where the CPU has instructions for it.
+bool onednn_serves(const at::Tensor& tensor);
+
+/// A linear layer's weight [out, in] in the blocked layout that oneDNN computes with. The result is
+/// opaque: only `onednn_linear` can read it.
+at::Tensor onednn_pack_linear(const at::Tensor& weight);
+
+/// y = x Wᵀ + b over a packed weight; x [..., in] → [..., out]. Reference: at::linear.
+at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias);
+
+/// As above plus `other` [..., out] in one pass. Reference: at::linear(x, w, b) + other.
+at::Tensor onednn_linear_add(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                             const at::Tensor& other);
+
+/// A convolution's weight [out, in, k, k] in the blocked layout that is best for inputs of
+/// `input_size` [B, in, H, W]. Other sizes give the same numbers, but may rearrange it at every
+/// call.
+at::Tensor onednn_pack_conv2d(const at::Tensor& weight, std::int64_t stride, std::int64_t padding,
+                              at::IntArrayRef input_size);
+
+/// The plain weight that was packed.
+at::Tensor onednn_unpack(const at::Tensor& packed);
+
+/// Cross-correlation over a packed weight. x [B, in, H, W] → [B, out, H', W'], channels_last.
+/// Reference: at::conv2d.
+at::Tensor onednn_conv2d(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                         std::int64_t stride, std::int64_t padding);
+
+}  // namespace ldm

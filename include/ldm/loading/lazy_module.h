@@ -1,0 +1,65 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+
+#include "ldm/core/execution.h"
+#include "ldm/loading/load_module.h"
+#include "ldm/loading/open.h"
+
+namespace ldm {
+
+/// A module whose weights are read when it is first needed and can be let go in between.
+class LazyModule {
+ public:
+  /// Binds names and shapes; reads nothing.
+  LazyModule(std::shared_ptr<torch::nn::Module> module, const ComponentFiles& files,
+             const Execution& execution, LoadObserver on_load);
+
+  const WeightBinding& binding() const { return binding_; }
+  const Execution& execution() const { return execution_; }
+  const std::string& name() const { return files_->name; }
+  bool loaded() const { return loaded_; }
+
+  /// Reads the weights unless they are there.
+  void load();
+  /// Lets the weights go.
+  void release();
+  /// Reads the weights again in another number format.
+  void reload_as(c10::ScalarType dtype);
+  /// SHA-256 of the weight file(s) as of the first load; empty before it.
+  const std::string& sha256() const { return sha256_; }
+
+ private:
+  std::shared_ptr<torch::nn::Module> module_;
+  const ComponentFiles* files_;
+  Execution execution_;
+  LoadObserver on_load_;
+  WeightBinding binding_;
+  std::string sha256_;
+  bool loaded_ = false;
+};
+
+/// A LazyModule that knows its type.
+template <typename Holder>
+class Lazy : public LazyModule {
+ public:
+  Lazy(Holder holder, const ComponentFiles& files, const Execution& execution, LoadObserver on_load)
+      : LazyModule(holder.ptr(), files, execution, std::move(on_load)),
+        holder_(std::move(holder)) {}
+
+  /// The module with its weights.
+  Holder& get() {
+    load();
+    return holder_;
+  }
+  /// The module whether or not its weights are there: for its configuration.
+  const Holder& bare() const { return holder_; }
+
+ private:
+  Holder holder_;
+};
+
+}  // namespace ldm

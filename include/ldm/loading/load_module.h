@@ -1,0 +1,48 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ldm/core/execution.h"
+#include "ldm/io/key_map.h"
+#include "ldm/io/weights_index.h"
+
+namespace ldm {
+
+/// The libtorch element type of a safetensors one; Error::model where it cannot be loaded.
+at::ScalarType scalar_type(DType dtype);
+
+/// Which tensor of which file fills which parameter of a module, with everything that does not fit.
+struct WeightBinding {
+  struct Entry {
+    std::string key;       ///< the parameter's name in the module
+    std::string file_key;  ///< the tensor's name in the file
+  };
+  std::vector<Entry> entries;
+  std::vector<std::string> missing;     ///< "key [shape]"
+  std::vector<std::string> unexpected;  ///< "file key DTYPE [shape]"
+  std::vector<std::string> mis_shaped;  ///< "key: expected […], found […]"
+
+  bool complete() const { return missing.empty() && unexpected.empty() && mis_shaped.empty(); }
+  /// The problems in words: counts and the first names of each kind; empty if there are none.
+  std::string problems(const std::string& component) const;
+};
+
+/// Matches a module's parameters against files' tensors by name and shape; reads no weights.
+WeightBinding bind_weights(const torch::nn::Module& module, const WeightFiles& files,
+                           const KeyMap& map);
+
+/// Reads every bound tensor, checks it for NaN and Inf, converts it to the execution's dtype,
+/// device and (4-D) memory format and makes it the parameter's data. Error::model naming file and
+/// tensor for non-finite values or files that changed meanwhile.
+void load_weights(torch::nn::Module& module, const WeightFiles& files, const WeightBinding& binding,
+                  const Execution& execution);
+
+/// Lets a module's weights go: its parameters become placeholders again.
+void unload_weights(torch::nn::Module& module);
+
+}  // namespace ldm

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ldm/io/weights_index.h"
+#include "ldm/loading/family.h"
+
+namespace ldm {
+
+/// A model's own recommended settings: its optional generation_config.json.
+struct GenerationDefaults {
+  std::optional<std::int64_t> num_inference_steps;
+  std::optional<double> guidance_scale;
+  std::optional<double> guidance_rescale;
+  std::optional<std::string> sampler;
+  std::optional<std::int64_t> width;
+  std::optional<std::int64_t> height;
+
+  template <typename Visitor>
+  void visit(Visitor&& v) {
+    v("num_inference_steps", num_inference_steps);
+    v("guidance_scale", guidance_scale);
+    v("guidance_rescale", guidance_rescale);
+    v("sampler", sampler);
+    v("width", width);
+    v("height", height);
+  }
+};
+
+/// One component with weights: its parsed config.json and its tensors' index (headers only).
+struct ComponentFiles {
+  std::string name;  ///< text_encoder, unet, vae
+  std::string class_name;
+  nlohmann::json config;
+  WeightFiles weights;
+};
+
+/// A diffusers model folder opened and checked as far as that goes without reading weights: JSON
+/// files parsed, tensor headers read. Throws Error::model (4) for anything wrong with it.
+struct ModelFolder {
+  static ModelFolder open(const std::filesystem::path& folder);
+
+  const ComponentFiles& component(const std::string& name) const;
+
+  std::filesystem::path path;
+  nlohmann::json model_index;
+  nlohmann::json scheduler_config;
+  GenerationDefaults defaults;
+  std::vector<ComponentFiles> components;  ///< text_encoder, unet, vae
+  std::filesystem::path tokenizer;         ///< its folder
+  Family family;
+};
+
+/// The folder that `--model` names: a path, or `org/name` in the local Hugging Face cache
+/// ($HF_HOME, refs/main). Never the network. Throws Error::model with what was looked at.
+std::filesystem::path find_model(const std::string& model);
+
+/// The model used when none is named: weights/default beside the source or the installed program.
+std::filesystem::path default_model();
+
+}  // namespace ldm

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "ldm/core/execution_request.h"
+#include "ldm/loading/model_folder.h"
+
+namespace ldm {
+
+struct Components;
+
+/// A component's weights came into memory.
+struct LoadInfo {
+  std::string component;
+  double seconds = 0;
+  std::string sha256;  ///< of its weight file; of all shards' digests in order when sharded
+};
+
+using LoadObserver = std::function<void(const LoadInfo&)>;
+
+/// Makes ready to compute with a model: checks every config and every tensor's name and shape of
+/// all components, and picks device and dtype. Weights are read later, when a stage first needs
+/// them; `on_load` then hears of it. Throws Error::model listing all that is missing, unexpected or
+/// mis-shaped, Error::usage for a device or dtype that cannot be had.
+std::shared_ptr<Components> open_components(ModelFolder folder, const ExecutionRequest& execution,
+                                            LoadObserver on_load = {});
+
+/// What `open_components` decided.
+ExecutionSummary execution_summary(const Components& components);
+
+/// SHA-256 of every weight file read so far, by component.
+std::map<std::string, std::string> weight_hashes(const Components& components);
+
+/// Peak of this process's memory so far: host resident set, and CUDA allocator (0 without CUDA).
+struct PeakMemory {
+  double rss_bytes = 0;
+  double cuda_bytes = 0;
+};
+PeakMemory peak_memory();
+
+}  // namespace ldm

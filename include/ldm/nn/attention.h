@@ -1,0 +1,69 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+
+#include "ldm/nn/layers.h"
+#include "ldm/nn/module_list.h"
+
+namespace ldm::nn {
+
+/// What an Attention is made of; names and defaults are diffusers'.
+struct AttentionOptions {
+  std::int64_t query_dim = 0;
+  std::int64_t cross_attention_dim = 0;  ///< 0: query_dim (self-attention)
+  std::int64_t heads = 8;
+  std::int64_t dim_head = 64;
+  bool bias = false;                 ///< of to_q, to_k and to_v; to_out always has one
+  std::int64_t norm_num_groups = 0;  ///< a GroupNorm before everything; 0: none
+  double eps = 1e-5;                 ///< of that GroupNorm
+  bool residual_connection = false;
+  double rescale_output_factor = 1.0;  ///< the result is divided by it
+};
+
+/// Projected keys and values, [B, heads, S, dim_head] each: all that a cross-attention needs of the
+/// text, so computable once a prompt.
+struct AttentionKeyValue {
+  at::Tensor key;
+  at::Tensor value;
+};
+
+/// [B, C, H, W] → [B, H·W, C]; a view where the input is channels_last.
+at::Tensor to_tokens(const at::Tensor& x);
+
+/// [B, H·W, C] → [B, C, H, W] in the memory format of `like` [B, ·, H, W]; a view where that is
+/// channels_last.
+at::Tensor from_tokens(const at::Tensor& tokens, const at::Tensor& like);
+
+/// softmax(Q Kᵀ / √dim_head) V over heads, its scores never held in memory as a whole.
+/// Source: Vaswani et al. 2017, eq. 1; diffusers' Attention with AttnProcessor2_0.
+struct AttentionImpl : torch::nn::Module {
+  explicit AttentionImpl(const AttentionOptions& options);
+  /// hidden_states [B, N, query_dim] or [B, query_dim, H, W] → the same shape, attending to
+  /// encoder_hidden_states [B, S, cross_attention_dim] or, where undefined, to itself.
+  at::Tensor forward(const at::Tensor& hidden_states,
+                     const at::Tensor& encoder_hidden_states = {}) const;
+  /// context [B, S, cross_attention_dim] → its keys and values.
+  AttentionKeyValue project_key_value(const at::Tensor& context) const;
+  /// hidden_states [B, N, query_dim] → [B, N, query_dim], without the norm and the residual.
+  at::Tensor attend(const at::Tensor& hidden_states, const AttentionKeyValue& context) const;
+
+  GroupNorm group_norm{nullptr};  ///< null where norm_num_groups is 0
+  Linear to_q{nullptr};
+  Linear to_k{nullptr};
+  Linear to_v{nullptr};
+  std::shared_ptr<ModuleList<Linear>> to_out;  ///< slot 0; diffusers' slot 1 is a Dropout
+
+ private:
+  at::Tensor split_heads(const at::Tensor& x) const;
+
+  std::int64_t heads_;
+  bool residual_connection_;
+  double rescale_output_factor_;
+};
+TORCH_MODULE(Attention);
+
+}  // namespace ldm::nn

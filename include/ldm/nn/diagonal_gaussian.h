@@ -1,0 +1,25 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace ldm::nn {
+
+/// The factorised Gaussian that a KL autoencoder's encoder describes;
+/// `diffusers.DiagonalGaussianDistribution`.
+struct DiagonalGaussian {
+  /// moments [B, 2C, h, w]: means, then log-variances (clamped to [-30, 20]).
+  explicit DiagonalGaussian(const at::Tensor& moments);
+
+  /// mean + std * noise. noise [B, C, h, w] standard normal, any float dtype → in the mean's dtype.
+  at::Tensor sample(const at::Tensor& noise) const;
+  /// The most likely latents: the mean.
+  at::Tensor mode() const { return mean; }
+  /// KL divergence from the standard normal, summed over C, h, w → [B].
+  at::Tensor kl() const;
+
+  at::Tensor mean;    ///< [B, C, h, w]
+  at::Tensor logvar;  ///< [B, C, h, w]
+  at::Tensor std;     ///< [B, C, h, w]
+};
+
+}  // namespace ldm::nn

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "ldm/nn/layers.h"
+
+namespace ldm::nn {
+
+/// One projection to twice the width; its first half times the exact gelu of its second half.
+/// x [..., in] → [..., out]. Source: Shazeer 2020, eq. 6; diffusers' GEGLU.
+struct GEGLUImpl : torch::nn::Module {
+  GEGLUImpl(std::int64_t dim_in, std::int64_t dim_out);
+  at::Tensor forward(const at::Tensor& x) const;
+
+  Linear proj{nullptr};
+};
+TORCH_MODULE(GEGLU);
+
+/// GEGLU to four times the width and a projection back. x [..., dim] → [..., dim].
+/// Source: diffusers' FeedForward with activation_fn "geglu".
+struct FeedForwardImpl : torch::nn::Module {
+  explicit FeedForwardImpl(std::int64_t dim);
+  at::Tensor forward(const at::Tensor& x) const;
+
+  /// Slots 0 (GEGLU) and 2 (Linear); diffusers' slot 1 is a Dropout.
+  std::shared_ptr<torch::nn::Module> net;
+  GEGLU geglu{nullptr};
+  Linear project_out{nullptr};
+};
+TORCH_MODULE(FeedForward);
+
+}  // namespace ldm::nn

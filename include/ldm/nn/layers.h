@@ -1,0 +1,89 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace ldm::nn {
+
+/// A parameter that has a shape but no storage of its own: a placeholder until weights are loaded
+/// (`set_data`) or `nn/init` fills it. Building a full-size model therefore costs no memory.
+at::Tensor unallocated(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat);
+
+/// Whether `parameter` still is such a placeholder.
+bool is_unallocated(const at::Tensor& parameter);
+
+/// y = x Wᵀ + b. x [..., in] → [..., out]. torch.nn.Linear's names and shapes, no random init.
+struct LinearImpl : torch::nn::Module {
+  LinearImpl(std::int64_t in_features, std::int64_t out_features, bool bias = true);
+  at::Tensor forward(const at::Tensor& x) const;
+  void pack();    ///< see nn/pack.h
+  void unpack();  ///< see nn/pack.h
+
+  at::Tensor weight;  ///< [out, in]
+  at::Tensor bias;    ///< [out], undefined without bias
+
+ private:
+  at::Tensor packed_;
+};
+TORCH_MODULE(Linear);
+
+/// 2-D cross-correlation. x [B, in, H, W] → [B, out, H', W']. torch.nn.Conv2d's names and shapes.
+struct Conv2dImpl : torch::nn::Module {
+  Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel_size,
+             std::int64_t stride = 1, std::int64_t padding = 0, bool bias = true);
+  at::Tensor forward(const at::Tensor& x) const;
+  void pack();    ///< see nn/pack.h
+  void unpack();  ///< see nn/pack.h
+
+  at::Tensor weight;  ///< [out, in, k, k]
+  at::Tensor bias;    ///< [out], undefined without bias
+  std::int64_t stride;
+  std::int64_t padding;
+
+ private:
+  at::Tensor forward_packed(const at::Tensor& x) const;
+
+  bool pack_ = false;
+  mutable at::Tensor packed_;  ///< for inputs of `packed_for_`; made at the first forward
+  mutable std::vector<std::int64_t> packed_for_;
+};
+TORCH_MODULE(Conv2d);
+
+/// Group normalisation with affine parameters (Wu & He 2018). x [B, C, ...] → same shape and dtype;
+/// statistics in fp32 whatever the dtype of x.
+struct GroupNormImpl : torch::nn::Module {
+  GroupNormImpl(std::int64_t num_groups, std::int64_t num_channels, double eps);
+  at::Tensor forward(const at::Tensor& x) const;
+
+  at::Tensor weight;  ///< [C]
+  at::Tensor bias;    ///< [C]
+  std::int64_t num_groups;
+  double eps;
+};
+TORCH_MODULE(GroupNorm);
+
+/// Layer normalisation over the last dimension. x [..., D] → same shape and dtype.
+struct LayerNormImpl : torch::nn::Module {
+  explicit LayerNormImpl(std::int64_t normalized_shape, double eps = 1e-5);
+  at::Tensor forward(const at::Tensor& x) const;
+
+  at::Tensor weight;  ///< [D]
+  at::Tensor bias;    ///< [D]
+  double eps;
+};
+TORCH_MODULE(LayerNorm);
+
+/// Row look-up. ids [...] int64 → [..., D].
+struct EmbeddingImpl : torch::nn::Module {
+  EmbeddingImpl(std::int64_t num_embeddings, std::int64_t embedding_dim);
+  at::Tensor forward(const at::Tensor& ids) const;
+
+  at::Tensor weight;  ///< [N, D]
+};
+TORCH_MODULE(Embedding);
+
+}  // namespace ldm::nn

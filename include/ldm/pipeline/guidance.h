@@ -1,0 +1,17 @@
+#pragma once
+
+namespace at {
+class Tensor;
+}
+
+namespace ldm {
+
+/// Classifier-free guidance (Ho & Salimans 2022, eq. 6): uncond + scale · (text − uncond).
+/// All [B, C, h, w], fp32.
+at::Tensor guide(const at::Tensor& uncond, const at::Tensor& text, double scale);
+
+/// Scales a guided prediction back towards the standard deviation of the text prediction, a share
+/// `rescale` of the way (Lin et al. 2023, eq. 15 and 16; diffusers' `rescale_noise_cfg`).
+at::Tensor rescale_guidance(const at::Tensor& guided, const at::Tensor& text, double rescale);
+
+}  // namespace ldm

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ldm/io/image.h"
+
+namespace ldm {
+
+/// How `strength` is read for img2img: `kScaled` runs int(steps · strength) of the planned steps
+/// (diffusers); `kExact` plans more steps so that exactly `num_inference_steps` are run.
+enum class StrengthMode { kScaled, kExact };
+
+/// What happens to a prompt longer than the text encoder's window.
+enum class LongPrompt { kTruncate, kError };
+
+enum class VaeTiling { kAuto, kOn, kOff };
+
+/// Latents outside the tensor library: row-major fp32 of `shape` [N, C, h, w], as they leave the
+/// sampler (before the division by the autoencoder's scaling_factor).
+struct LatentsData {
+  std::vector<std::int64_t> shape;
+  std::vector<float> values;
+};
+
+/// Fields of the model's scheduler_config.json that a request replaces.
+struct SchedulerOverrides {
+  std::optional<std::string> timestep_spacing;  ///< leading, trailing, linspace
+  std::optional<std::string> prediction_type;   ///< epsilon, v_prediction, sample
+  std::optional<bool> rescale_betas_zero_snr;
+};
+
+/// One wish for pictures. Image k of the request depends on the request and `seed + k` only.
+struct Request {
+  std::string prompt;
+  std::string negative_prompt;
+  std::uint64_t seed = 0;
+  int num_images = 1;
+  int batch_size = 0;  ///< images computed together; 0: chosen by device
+  int num_inference_steps = 30;
+  double guidance_scale = 7.5;
+  double guidance_rescale = 0.0;  ///< Lin et al. 2023, eq. 16 (φ); txt2img only
+  std::string sampler;            ///< a registry name; empty: the model's own
+  double eta = 0.0;               ///< DDIM only
+  SchedulerOverrides scheduler;
+  int width = 0;   ///< pixels, a multiple of 8; 0: the init image's or the model's
+  int height = 0;  ///< pixels, a multiple of 8; 0: the init image's or the model's
+  int clip_skip = 0;
+  LongPrompt long_prompt = LongPrompt::kTruncate;
+  std::shared_ptr<const Image> init_image;  ///< img2img when set
+  double strength = 0.8;                    ///< 0…1, img2img only
+  StrengthMode strength_mode = StrengthMode::kScaled;
+  /// Without `use_strength`: the starting noise in place of the seed's (diffusers' `latents=`).
+  /// With it: clean latents to start img2img from (diffusers' latent `image=`).
+  std::shared_ptr<const LatentsData> init_latents;
+  bool use_strength = false;
+  VaeTiling vae_tiling = VaeTiling::kAuto;
+  bool low_memory = false;
+
+  bool is_image_to_image() const { return init_image || (init_latents && use_strength); }
+};
+
+/// How one prompt became tokens.
+struct PromptTokens {
+  std::vector<std::int64_t> ids;
+  std::size_t token_count = 0;  ///< tokens of the prompt before truncation, without BOS and EOS
+  std::string cut_text;         ///< the end that does not fit, empty if it fits
+};
+
+/// A request resolved against a model: what will be computed, known before any weights are read.
+struct Plan {
+  Request request;  ///< sampler, size and batch filled in
+  PromptTokens prompt;
+  PromptTokens negative_prompt;
+  std::string scheduler_class;             ///< diffusers' class name of the sampler
+  std::vector<double> timesteps;           ///< one an UNet call that will be made
+  std::vector<double> sigmas;              ///< one a UNet call, then the final one
+  int steps = 0;                           ///< UNet calls a batch: timesteps.size()
+  bool guided = true;                      ///< whether the unconditional half is computed
+  std::vector<std::int64_t> latent_shape;  ///< of one image [C, h, w]
+  double memory_bytes = 0;  ///< estimated peak of host memory (or device memory on CUDA)
+};
+
+}  // namespace ldm

@@ -1,0 +1,1 @@
+"""Makers of tests/golden, one module a row: each has make()."""

@@ -1,0 +1,112 @@
+#include "ldm/app/events.h"
+
+namespace ldm::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json event(const char* name) { return {{"event", name}, {"schema", 1}}; }
+
+Json tokens_json(const PromptTokens& tokens) {
+  return {{"token_count", tokens.token_count}, {"cut_text", tokens.cut_text}};
+}
+
+Json message_event(const char* name, std::string_view code, const std::string& message,
+                   const std::string& hint) {
+  Json out = event(name);
+  out["code"] = code;
+  out["message"] = message;
+  out["hint"] = hint;
+  return out;
+}
+
+}  // namespace
+
+Json plan_event(const RunFacts& facts, const std::vector<std::filesystem::path>& outputs) {
+  const Plan& plan = facts.plan;
+  Json out = event("plan");
+  out["request"] = request_json(plan.request);
+  out["timesteps"] = plan.timesteps;
+  out["sigmas"] = plan.sigmas;
+  out["unet_calls"] = plan.steps;
+  out["guided"] = plan.guided;
+  out["scheduler"] = plan.scheduler_class;
+  out["latent_shape"] = plan.latent_shape;
+  out["memory_bytes"] = plan.memory_bytes;
+  out["prompt"] = tokens_json(plan.prompt);
+  out["negative_prompt"] = tokens_json(plan.negative_prompt);
+  out["model"] = facts.model_name;
+  out["family"] = facts.family;
+  out["device"] = facts.execution.device;
+  out["device_name"] = facts.execution.device_name;
+  out["dtype"] = facts.execution.dtype;
+  out["isa"] = facts.execution.isa;
+  out["threads"] = facts.execution.threads;
+  out["outputs"] = Json::array();
+  for (const std::filesystem::path& path : outputs) out["outputs"].push_back(path.string());
+  return out;
+}
+
+Json load_event(const LoadInfo& info) {
+  Json out = event("load");
+  out["component"] = info.component;
+  out["seconds"] = info.seconds;
+  out["sha256"] = info.sha256;
+  return out;
+}
+
+Json step_event(const StepInfo& info) {
+  Json out = event("step");
+  out["index"] = info.index;
+  out["of"] = info.of;
+  out["first_image"] = info.first_image;
+  out["images"] = info.images;
+  out["timestep"] = info.timestep;
+  out["seconds"] = info.seconds;
+  return out;
+}
+
+Json image_event(const std::filesystem::path& path, std::uint64_t seed, int index,
+                 const std::string& sha256) {
+  Json out = event("image");
+  out["path"] = path.string();
+  out["seed"] = seed;
+  out["index"] = index;
+  out["sha256"] = sha256;
+  return out;
+}
+
+Json warning_event(const LogEvent& warning) {
+  return message_event("warning", warning.code, warning.message, warning.hint);
+}
+
+Json error_event(const Error& error) {
+  return message_event("error", error_code_name(error.code()), error.message(), error.hint());
+}
+
+Json done_event(const RunReport& report, int exit_code) {
+  Json out = event("done");
+  out["images"] = report.images;
+  out["failed"] = report.failed;
+  out["exit_code"] = exit_code;
+  const ExecutionSummary none;
+  const ExecutionSummary& execution = report.execution ? *report.execution : none;
+  out["device"] = execution.device;
+  out["dtype"] = execution.dtype;
+  out["threads"] = execution.threads;
+  out["timings"] = {{"start_to_first_step_s", report.start_to_first_step_s},
+                    {"load_s", report.load_s},
+                    {"text_encoder_s", report.stages.text_encoder_s},
+                    {"unet_step_s", report.stages.unet_step_s},
+                    {"decode_s", report.stages.decode_s},
+                    {"total_s", report.total_s},
+                    {"peak_rss_bytes", report.peak.rss_bytes},
+                    {"peak_cuda_bytes", report.peak.cuda_bytes}};
+  return out;
+}
+
+std::string event_line(const Json& event) {
+  return event.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace ldm::app

@@ -1,0 +1,115 @@
+#include "ldm/app/inputs.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <span>
+
+#include "ldm/app/signals.h"
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
+#include "ldm/io/file.h"
+#include "ldm/io/hash.h"
+#include "ldm/io/image.h"
+#include "ldm/io/safetensors.h"
+
+namespace ldm::app {
+namespace {
+
+std::string read_stdin(std::size_t most) {
+  std::string text;
+  std::array<char, 4096> buffer{};
+  while (text.size() <= most) {
+    // Reads are restarted after a signal, polls are not: Ctrl-C must end the wait.
+    pollfd ready{STDIN_FILENO, POLLIN, 0};
+    if (::poll(&ready, 1, -1) < 0 && received_signal() != 0) {
+      throw stopped_by_signal(received_signal(), 0, 1);
+    }
+    const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw Error::input(cat("reading the prompt from stdin: ", std::strerror(errno)));
+    if (got == 0) break;
+    text.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+std::shared_ptr<const LatentsData> read_latents(const std::string& path) {
+  const SafetensorsFile file(path);
+  const TensorInfo* info = file.find("latents");
+  if (info == nullptr) {
+    throw Error::input(cat(path, ": no tensor \"latents\""), "--save-latents writes such a file");
+  }
+  if (info->dtype != DType::F32 || info->shape.size() != 4 || info->byte_size() == 0) {
+    throw Error::input(
+        cat(path, ": \"latents\" must be F32 [N, C, h, w], found ", describe(*info)));
+  }
+  auto latents = std::make_shared<LatentsData>();
+  latents->shape = info->shape;
+  latents->values.resize(info->byte_size() / sizeof(float));
+  const auto bytes = std::as_writable_bytes(std::span(latents->values));
+  file.read(*info, bytes);
+  const std::size_t bad = count_non_finite(DType::F32, bytes);
+  if (bad > 0) {
+    throw Error::input(cat(path, ": \"latents\" has ", bad, " values that are NaN or infinite"));
+  }
+  return latents;
+}
+
+/// Readers below speak of models; a file that the user passed in is an input.
+template <typename Read>
+auto as_input(Read&& read) {
+  try {
+    return read();
+  } catch (Error& error) {
+    if (error.code() != ErrorCode::kModel) throw;
+    throw error.with_code(ErrorCode::kInput);
+  }
+}
+
+}  // namespace
+
+void check_prompt(std::string_view text, std::string_view what) {
+  if (text.size() > kMaxPromptBytes) {
+    throw Error::input(cat(what, ": longer than ", kMaxPromptBytes, " bytes"));
+  }
+  const std::size_t nul = text.find('\0');
+  if (nul != std::string_view::npos) throw Error::input(cat(what, ": byte ", nul, ": NUL"));
+  const std::size_t bad = find_invalid_utf8(text);
+  if (bad != std::string_view::npos) {
+    throw Error::input(cat(what, ": byte ", bad, ": invalid UTF-8"), "prompts are UTF-8 text");
+  }
+}
+
+std::string read_prompt(const std::string& value) {
+  if (value != "-") return value;
+  std::string text = read_stdin(kMaxPromptBytes);
+  if (text.ends_with("\r\n")) text.pop_back();
+  if (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
+Inputs read_inputs(const Options& options) {
+  Inputs inputs;
+  inputs.prompt = read_prompt(options.prompt.value_or(""));
+  inputs.negative_prompt = options.negative_prompt.value_or("");
+  check_prompt(inputs.prompt, "prompt");
+  check_prompt(inputs.negative_prompt, "negative prompt");
+  if (options.init_image) {
+    const std::string bytes =
+        as_input([&] { return read_small_file(*options.init_image, kMaxImageBytes); });
+    const auto view = std::as_bytes(std::span(bytes));
+    inputs.init_image = std::make_shared<Image>(decode_image(view, *options.init_image));
+    inputs.init_image_sha256 = sha256_hex(view);
+  }
+  if (options.init_latents) {
+    inputs.init_latents = as_input([&] { return read_latents(*options.init_latents); });
+    inputs.init_latents_sha256 = as_input([&] { return sha256_file(*options.init_latents); });
+  }
+  return inputs;
+}
+
+}  // namespace ldm::app

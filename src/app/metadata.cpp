@@ -1,0 +1,181 @@
+#include "ldm/app/metadata.h"
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
+
+#include "ldm/app/option_values.h"
+#include "ldm/core/device.h"
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
+#include "ldm/core/version.h"
+#include "ldm/io/file.h"
+#include "ldm/io/hash.h"
+#include "ldm/io/json.h"
+
+namespace ldm::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kSettingsKey = "ldm-gen";
+
+/// The name other tools know a sampler by.
+std::string a1111_sampler(const std::string& name) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kNames = {{
+      {"ddim", "DDIM"},
+      {"ddpm", "DDPM"},
+      {"pndm", "PLMS"},
+      {"euler", "Euler"},
+      {"euler-a", "Euler a"},
+      {"dpmpp-2m", "DPM++ 2M"},
+  }};
+  for (const auto& [ours, theirs] : kNames) {
+    if (ours == name) return std::string(theirs);
+  }
+  return name;
+}
+
+/// A value of the parameters line: quoted as JSON when it holds the line's own punctuation.
+std::string quoted(const std::string& value) {
+  return value.find_first_of(",:\n\"") == std::string::npos ? value : Json(value).dump();
+}
+
+std::string tokens_sha256(const Plan& plan) {
+  std::string text;
+  for (const PromptTokens* tokens : {&plan.prompt, &plan.negative_prompt}) {
+    for (const std::int64_t id : tokens->ids) text += std::to_string(id) + " ";
+    text += "\n";
+  }
+  return sha256_hex(text);
+}
+
+void add_overrides(Json& out, const SchedulerOverrides& scheduler) {
+  if (scheduler.timestep_spacing) out["timestep_spacing"] = *scheduler.timestep_spacing;
+  if (scheduler.prediction_type) out["prediction_type"] = *scheduler.prediction_type;
+  if (scheduler.rescale_betas_zero_snr) {
+    out["rescale_betas_zero_snr"] = *scheduler.rescale_betas_zero_snr;
+  }
+}
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json recorded_settings(const std::string& png_path) {
+  const std::string bytes = read_small_file(png_path, kMaxImageBytes * 4);
+  for (const PngText& text : read_png_text(std::as_bytes(std::span(bytes)), png_path)) {
+    if (text.key == kSettingsKey) {
+      JsonLimits limits;
+      limits.max_bytes = bytes.size();
+      return parse_json(text.value, limits, png_path);
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+MetadataMode metadata_mode(std::string_view word) {
+  if (word == "none") return MetadataMode::kNone;
+  return word == "a1111" ? MetadataMode::kA1111 : MetadataMode::kFull;
+}
+
+Json request_json(const Request& request) {
+  Json out;
+  out["prompt"] = request.prompt;
+  out["negative_prompt"] = request.negative_prompt;
+  out["seed"] = request.seed;
+  out["num_images"] = request.num_images;
+  out["batch_size"] = request.batch_size;
+  out["long_prompt"] = request.long_prompt == LongPrompt::kError ? "error" : "truncate";
+  out["width"] = request.width;
+  out["height"] = request.height;
+  out["steps"] = request.num_inference_steps;
+  out["guidance_scale"] = request.guidance_scale;
+  out["guidance_rescale"] = request.guidance_rescale;
+  out["sampler"] = request.sampler;
+  out["eta"] = request.eta;
+  add_overrides(out, request.scheduler);
+  out["clip_skip"] = request.clip_skip;
+  if (request.is_image_to_image()) {
+    out["strength"] = request.strength;
+    out["strength_mode"] = request.strength_mode == StrengthMode::kExact ? "exact" : "scaled";
+  }
+  constexpr std::array<const char*, 3> kTilings = {"auto", "on", "off"};
+  out["vae_tiling"] = kTilings[static_cast<std::size_t>(request.vae_tiling)];
+  out["low_memory"] = request.low_memory;
+  return out;
+}
+
+Json picture_settings(const RunFacts& facts, std::uint64_t seed, int index) {
+  Json out;
+  out["schema"] = 1;
+  out["version"] = version();
+  out["revision"] = revision();
+  out["libtorch"] = torch_version();
+  out["seed"] = seed;
+  out["index"] = index;
+  out["request"] = request_json(facts.plan.request);
+  out["scheduler"] = facts.plan.scheduler_class;
+  out["unet_calls"] = facts.plan.steps;
+  out["tokens_sha256"] = tokens_sha256(facts.plan);
+  if (!facts.init_image_sha256.empty()) out["init_image_sha256"] = facts.init_image_sha256;
+  if (!facts.init_latents_sha256.empty()) out["init_latents_sha256"] = facts.init_latents_sha256;
+  out["model"] = facts.model_name;
+  out["family"] = facts.family;
+  if (!facts.weights.empty()) out["weights"] = facts.weights;
+  out["device"] = facts.execution.device;
+  out["dtype"] = facts.execution.dtype;
+  out["isa"] = facts.execution.isa;
+  out["threads"] = facts.execution.threads;
+  return out;
+}
+
+std::string parameters_text(const RunFacts& facts, std::uint64_t seed) {
+  const Request& request = facts.plan.request;
+  std::string out = request.prompt;
+  if (!request.negative_prompt.empty()) out += "\nNegative prompt: " + request.negative_prompt;
+  out +=
+      cat("\nSteps: ", request.num_inference_steps, ", Sampler: ", a1111_sampler(request.sampler),
+          ", CFG scale: ", number_text(request.guidance_scale), ", Seed: ", seed,
+          ", Size: ", request.width, "x", request.height);
+  const auto unet = facts.weights.find("unet");
+  if (unet != facts.weights.end()) out += ", Model hash: " + unet->second.substr(0, 10);
+  out += ", Model: " + quoted(facts.model_name);
+  if (request.is_image_to_image()) {
+    out += ", Denoising strength: " + number_text(request.strength);
+  }
+  if (request.clip_skip > 0) out += cat(", Clip skip: ", request.clip_skip + 1);
+  if (request.eta > 0) out += ", Eta: " + number_text(request.eta);
+  return out + cat(", Version: ldm-gen ", version());
+}
+
+std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts, std::uint64_t seed,
+                                  int index) {
+  std::vector<PngText> text;
+  if (mode == MetadataMode::kNone) return text;
+  text.push_back({"parameters", parameters_text(facts, seed)});
+  if (mode == MetadataMode::kFull) {
+    text.push_back({kSettingsKey, dump(picture_settings(facts, seed, index))});
+  }
+  return text;
+}
+
+bool records_settings(const std::string& png_path, const Json& settings) {
+  try {
+    nlohmann::json recorded = recorded_settings(png_path);
+    nlohmann::json expected = nlohmann::json::parse(dump(settings));
+    if (!recorded.is_object()) return false;
+    if (!recorded.contains("weights") || !expected.contains("weights")) {
+      recorded.erase("weights");
+      expected.erase("weights");
+    }
+    return recorded == expected;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace ldm::app

@@ -1,0 +1,118 @@
+#include "ldm/app/options.h"
+
+#include <algorithm>
+#include <array>
+
+#include "ldm/schedulers/registry.h"
+
+namespace ldm::app {
+namespace {
+
+using Words = std::vector<std::string>;
+
+Words prompt_syntaxes() { return {"plain"}; }
+Words long_prompts() { return {"truncate", "error"}; }
+Words schedules() { return {"default"}; }
+Words spacings() { return {"leading", "trailing", "linspace"}; }
+Words prediction_types() { return {"epsilon", "v_prediction", "sample"}; }
+Words strength_modes() { return {"scaled", "exact"}; }
+Words metadata_modes() { return {"full", "a1111", "none"}; }
+Words dtypes() { return {"auto", "fp32", "bf16", "fp16"}; }
+Words tilings() { return {"auto", "on", "off"}; }
+
+constexpr std::string_view kWhat = "What to draw";
+constexpr std::string_view kSize = "Size";
+constexpr std::string_view kHow = "How to draw it";
+constexpr std::string_view kFrom = "Starting from a picture";
+constexpr std::string_view kWhere = "Where it goes";
+constexpr std::string_view kMachine = "Machine";
+constexpr std::string_view kReports = "Settings and reports";
+
+constexpr double kMaxSide = 1 << 20;
+constexpr double kMaxGuidance = 1000;
+
+// The table is long by nature: one row an option.
+// clang-format off
+constexpr OptionSpec kOptions[] = {
+    {"-p,--prompt", "TEXT", kWhat, "what the picture shows; - reads it from stdin", &Options::prompt},
+    {"-n,--negative-prompt", "TEXT", kWhat, "what it should not show", &Options::negative_prompt},
+    {"-m,--model", "PATH", kWhat, "model folder, or org/name in the local Hugging Face cache (default: $LDM_MODEL, else the model that comes with ldm-gen)", &Options::model},
+    {"-s,--seed", "N", kWhat, "image k uses seed N+k (default: random, printed and recorded)", &Options::seed},
+    {"-N,--num-images", "N", kWhat, "number of images (default 1)", &Options::num_images, nullptr, Range{1, 1000000}},
+    {"--batch-size", "B", kWhat, "images computed together; changes no picture (default: by device)", &Options::batch_size, nullptr, Range{1, 4096}},
+    {"--prompt-syntax", "NAME", kWhat, "how the prompt is read (default plain)", &Options::prompt_syntax, &prompt_syntaxes},
+    {"--long-prompt", "NAME", kWhat, "what a prompt beyond the encoder's window does (default truncate, with a warning)", &Options::long_prompt, &long_prompts},
+
+    {"-W,--width", "PX", kSize, "a multiple of 8 (default: the model's, or the init image's)", &Options::width, nullptr, Range{8, kMaxSide}},
+    {"-H,--height", "PX", kSize, "a multiple of 8 (default: the model's, or the init image's)", &Options::height, nullptr, Range{8, kMaxSide}},
+
+    {"--steps", "N", kHow, "denoising steps (default: the model's, else 30)", &Options::steps, nullptr, Range{1, 1000}},
+    {"-g,--guidance-scale", "G", kHow, "how strongly the prompt is followed (default: the model's, else 7.5)", &Options::guidance_scale, nullptr, Range{0, kMaxGuidance}},
+    {"--guidance-rescale", "R", kHow, "0…1, tames the contrast of strong guidance (default: the model's, else 0)", &Options::guidance_rescale, nullptr, Range{0, 1}},
+    {"--sampler", "NAME", kHow, "see `ldm-gen samplers` (default: the model's)", &Options::sampler, &sampler_names},
+    {"--schedule", "NAME", kHow, "spacing of noise levels (default: default)", &Options::schedule, &schedules},
+    {"--eta", "E", kHow, "0…1, fresh noise of the ddim sampler (default 0)", &Options::eta, nullptr, Range{0, 1}},
+    {"--timestep-spacing", "NAME", kHow, "replaces the model's", &Options::timestep_spacing, &spacings},
+    {"--prediction-type", "NAME", kHow, "replaces the model's", &Options::prediction_type, &prediction_types},
+    {"--rescale-betas-zero-snr", "", kHow, "rescale the noise schedule to zero terminal SNR", &Options::rescale_betas_zero_snr},
+    {"--clip-skip", "N", kHow, "layers skipped at the text encoder's end (default: none)", &Options::clip_skip, nullptr, Range{0, 1000}},
+
+    {"-i,--init-image", "FILE", kFrom, "PNG or JPEG to start from", &Options::init_image},
+    {"--strength", "S", kFrom, "0…1, how much of it is redrawn (default 0.8)", &Options::strength, nullptr, Range{0, 1}},
+    {"--strength-mode", "NAME", kFrom, "scaled runs steps × strength steps, exact runs all (default scaled)", &Options::strength_mode, &strength_modes},
+    {"--init-latents", "FILE", kFrom, "safetensors to start from: the noise, or with --strength clean latents", &Options::init_latents},
+
+    {"-o,--output", "PATH", kWhere, "file or folder; several images get -0001… (default ldm-SEED.png, next free name)", &Options::output},
+    {"--overwrite", "", kWhere, "replace existing files", &Options::overwrite},
+    {"--metadata", "NAME", kWhere, "settings written into the PNG (default full)", &Options::metadata, &metadata_modes},
+    {"--save-latents", "FILE", kWhere, "also write the final latents, as safetensors", &Options::save_latents},
+
+    {"--device", "NAME", kMachine, "auto, cpu, cuda or cuda:N (default auto)", &Options::device},
+    {"--dtype", "NAME", kMachine, "number format (default auto)", &Options::dtype, &dtypes},
+    {"--threads", "N", kMachine, "CPU threads (default: one a core)", &Options::threads, nullptr, Range{1, 4096}},
+    {"--vae-tiling", "WHEN", kMachine, "decode in tiles: less memory (default auto)", &Options::vae_tiling, &tilings},
+    {"--low-memory", "", kMachine, "free each part of the model as soon as it is done", &Options::low_memory},
+
+    {"--dry-run", "", kReports, "check everything and print the plan; read no weights", &Options::dry_run},
+    {"--config", "FILE", kReports, "options from a JSON object, keys in snake_case; the command line wins", &Options::config, nullptr, std::nullopt, false},
+    {"--print-config", "", kReports, "print all options as such a file and stop", &Options::print_config, nullptr, std::nullopt, false},
+    {"--json", "", kReports, "events on stdout, one JSON object a line", &Options::json},
+    {"-q,--quiet", "", kReports, "only warnings and errors", &Options::quiet},
+    {"--no-progress", "", kReports, "no progress line", &Options::no_progress},
+    {"--timings", "", kReports, "a table of times and memory at the end", &Options::timings},
+};
+// clang-format on
+
+constexpr std::string_view kTokensOptions[] = {"model", "prompt", "json"};
+constexpr std::string_view kJsonOption[] = {"json"};
+
+constexpr CommandSpec kCommands[] = {
+    {"samplers", "", "list the samplers with their sources", kJsonOption},
+    {"tokens", "", "show how a prompt becomes tokens; needs no weights", kTokensOptions},
+    {"inspect", "MODEL", "show what a model folder holds", kJsonOption},
+};
+
+}  // namespace
+
+std::span<const OptionSpec> option_table() { return kOptions; }
+
+std::span<const CommandSpec> command_table() { return kCommands; }
+
+std::string long_flag(const OptionSpec& spec) {
+  return std::string(spec.flags.substr(spec.flags.find("--")));
+}
+
+std::string option_key(const OptionSpec& spec) {
+  std::string key = long_flag(spec).substr(2);
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+const OptionSpec* find_option(std::string_view key) {
+  for (const OptionSpec& spec : kOptions) {
+    if (option_key(spec) == key) return &spec;
+  }
+  return nullptr;
+}
+
+}  // namespace ldm::app

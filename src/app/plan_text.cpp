@@ -1,0 +1,85 @@
+#include "ldm/app/plan_text.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "ldm/app/option_values.h"
+#include "ldm/core/text.h"
+
+namespace ldm::app {
+namespace {
+
+std::string row(const std::string& name, const std::string& value) {
+  return name + std::string(name.size() < 12 ? 12 - name.size() : 1, ' ') + value + "\n";
+}
+
+std::string numbers(const std::vector<double>& values) {
+  std::vector<std::string> words;
+  for (const double value : values) {
+    std::array<char, 32> buffer{};
+    std::snprintf(buffer.data(), buffer.size(), "%.6g", value);
+    words.emplace_back(buffer.data());
+  }
+  return join(words, " ");
+}
+
+std::string shape(const std::vector<std::int64_t>& sizes) {
+  std::vector<std::string> words;
+  for (const std::int64_t size : sizes) words.push_back(std::to_string(size));
+  return join(words, "x");
+}
+
+std::string sampler_row(const Plan& plan) {
+  const Request& request = plan.request;
+  const int batch = std::max(1, request.batch_size);
+  const int batches = (request.num_images + batch - 1) / batch;
+  std::string text = cat(request.sampler, " (", plan.scheduler_class, "), ",
+                         request.num_inference_steps, " steps, ", plan.steps, " UNet calls");
+  if (batches > 1) text += cat(" for each of ", batches, " batches");
+  return row("sampler", text);
+}
+
+std::string outputs_row(const std::vector<std::filesystem::path>& outputs) {
+  if (outputs.empty()) return {};
+  std::string text = outputs.front().string();
+  if (outputs.size() > 1) text += cat(" … ", outputs.back().string());
+  return row("output", escape_control(text));
+}
+
+}  // namespace
+
+std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::path>& outputs) {
+  const Plan& plan = facts.plan;
+  const Request& request = plan.request;
+  std::string out = row("model", escape_control(facts.model_name + " (" + facts.family + ")"));
+  out += row("prompt", cat(plan.prompt.token_count, " tokens"));
+  out +=
+      row("size", cat(request.width, "x", request.height, ", latents ", shape(plan.latent_shape)));
+  out += sampler_row(plan);
+  const std::string steps = planned_steps_text(plan);
+  if (!steps.empty()) out += row("start", steps);
+  out += row("guidance", plan.guided ? number_text(request.guidance_scale) : "off");
+  std::string seeds = std::to_string(request.seed);
+  if (request.num_images > 1) {
+    seeds += cat("…", request.seed + static_cast<std::uint64_t>(request.num_images - 1));
+  }
+  out += row("seed", seeds);
+  out += row("machine", cat(facts.execution.device, ", ", facts.execution.dtype, ", ",
+                            facts.execution.threads, " threads, ", facts.execution.isa));
+  out += row("memory", cat("about ", human_bytes(plan.memory_bytes)));
+  out += outputs_row(outputs);
+  out += row("timesteps", numbers(plan.timesteps));
+  out += row("sigmas", numbers(plan.sigmas));
+  out.pop_back();
+  return out;
+}
+
+std::string planned_steps_text(const Plan& plan) {
+  const Request& request = plan.request;
+  if (!request.is_image_to_image()) return {};
+  return cat("img2img: ", plan.steps, " UNet calls for ", request.num_inference_steps,
+             " steps at strength ", number_text(request.strength));
+}
+
+}  // namespace ldm::app

@@ -1,0 +1,85 @@
+#include "ldm/kernels/onednn.h"
+
+#include <ATen/core/List.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <array>
+#include <optional>
+#include <string_view>
+
+#include "ldm/core/device.h"
+
+namespace ldm {
+namespace {
+
+using OptionalTensor = std::optional<at::Tensor>;
+using Scalars = c10::List<std::optional<at::Scalar>>;
+using Ints = at::IntArrayRef;
+
+OptionalTensor optional(const at::Tensor& tensor) {
+  return tensor.defined() ? OptionalTensor(tensor) : std::nullopt;
+}
+
+/// libtorch does not export oneDNN itself; its operators are reached by name.
+template <typename Signature>
+auto find_operator(const char* name, const char* overload) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).typed<Signature>();
+}
+
+}  // namespace
+
+bool onednn_serves(const at::Tensor& tensor) {
+  if (!tensor.device().is_cpu()) return false;
+  if (tensor.scalar_type() == at::kFloat) return true;
+  return tensor.scalar_type() == at::kBFloat16 && cpu_has_native_bf16();
+}
+
+at::Tensor onednn_pack_linear(const at::Tensor& weight) {
+  static const auto op = find_operator<at::Tensor(const at::Tensor&, std::optional<std::int64_t>)>(
+      "mkldnn::_reorder_linear_weight", "");
+  return op.call(weight, std::nullopt);
+}
+
+at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+  static const auto op =
+      find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, const OptionalTensor&,
+                               std::string_view, Scalars, std::optional<std::string_view>)>(
+          "mkldnn::_linear_pointwise", "");
+  return op.call(x, packed, optional(bias), "none", Scalars(), "");
+}
+
+at::Tensor onednn_linear_add(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                             const at::Tensor& other) {
+  static const auto op =
+      find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                               const OptionalTensor&, std::string_view)>(
+          "mkldnn::_linear_pointwise", "binary");
+  return op.call(x, other, packed, optional(bias), "add");
+}
+
+at::Tensor onednn_pack_conv2d(const at::Tensor& weight, std::int64_t stride, std::int64_t padding,
+                              at::IntArrayRef input_size) {
+  static const auto op =
+      find_operator<at::Tensor(const at::Tensor&, Ints, Ints, Ints, std::int64_t,
+                               at::OptionalIntArrayRef)>("mkldnn::_reorder_convolution_weight", "");
+  const std::array<std::int64_t, 2> paddings = {padding, padding};
+  const std::array<std::int64_t, 2> strides = {stride, stride};
+  const std::array<std::int64_t, 2> dilations = {1, 1};
+  return op.call(weight, paddings, strides, dilations, 1, input_size);
+}
+
+at::Tensor onednn_unpack(const at::Tensor& packed) { return packed.to_dense(); }
+
+at::Tensor onednn_conv2d(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                         std::int64_t stride, std::int64_t padding) {
+  static const auto op = find_operator<at::Tensor(
+      const at::Tensor&, const at::Tensor&, const OptionalTensor&, Ints, Ints, Ints, std::int64_t,
+      std::string_view, Scalars, std::optional<std::string_view>)>("mkldnn::_convolution_pointwise",
+                                                                   "");
+  const std::array<std::int64_t, 2> paddings = {padding, padding};
+  const std::array<std::int64_t, 2> strides = {stride, stride};
+  const std::array<std::int64_t, 2> dilations = {1, 1};
+  return op.call(x, packed, optional(bias), paddings, strides, dilations, 1, "none", Scalars(), "");
+}
+
+}  // namespace ldm

@@ -1,0 +1,192 @@
+#include "ldm/loading/load_module.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
+#include "ldm/nn/layers.h"
+
+namespace ldm {
+namespace {
+
+constexpr std::size_t kListed = 20;
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::vector<std::string> dims;
+  for (const std::int64_t dim : shape) dims.push_back(std::to_string(dim));
+  return cat("[", join(dims, ", "), "]");
+}
+
+/// Old autoencoders store their attention's linear layers as 1x1 convolutions: [C, D, 1, 1] holds
+/// what [C, D] asks for.
+bool fits(at::IntArrayRef expected, at::IntArrayRef found) {
+  while (found.size() > expected.size() && found.back() == 1)
+    found = found.slice(0, found.size() - 1);
+  return expected == found;
+}
+
+class ModuleLoader {
+ public:
+  ModuleLoader(torch::nn::Module& module, const WeightFiles& files, const WeightBinding& binding,
+               const Execution& execution)
+      : parameters_(module.named_parameters()),
+        files_(files),
+        binding_(binding),
+        execution_(execution) {}
+
+  /// Loads entries until none is left; several threads may run it.
+  void work() noexcept {
+    std::vector<std::byte> staging;
+    try {
+      for (std::size_t i = next_++; i < binding_.entries.size() && !failed_; i = next_++) {
+        load(binding_.entries[i], staging);
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      if (!failed_.exchange(true)) error_ = std::current_exception();
+    }
+  }
+
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  void load(const WeightBinding::Entry& entry, std::vector<std::byte>& staging) {
+    // Gradient mode is per thread.
+    const c10::AutoGradMode no_grad(false);
+    const TensorInfo& info = *files_.find(entry.file_key);
+    at::Tensor& parameter = parameters_[entry.key];
+    const at::ScalarType stored = scalar_type(info.dtype);
+    const bool convolution = parameter.dim() == 4;
+    at::Tensor source;
+    if (stored == execution_.dtype && !convolution && execution_.device.is_cpu()) {
+      source = at::empty(info.shape, stored);
+    } else {
+      staging.resize(std::max<std::size_t>(staging.size(), info.byte_size()));
+      source = at::from_blob(staging.data(), info.shape, stored);
+    }
+    const std::span<std::byte> bytes(static_cast<std::byte*>(source.data_ptr()), info.byte_size());
+    files_.read(entry.file_key, bytes);
+    check_finite(entry, info, bytes);
+    source = source.view(parameter.sizes());
+    const auto format = convolution ? execution_.memory_format : c10::MemoryFormat::Contiguous;
+    const bool copy = source.data_ptr() == staging.data();
+    parameter.set_data(source.to(execution_.device, execution_.dtype, false, copy, format));
+  }
+
+  void check_finite(const WeightBinding::Entry& entry, const TensorInfo& info,
+                    std::span<const std::byte> bytes) const {
+    const std::size_t bad = count_non_finite(info.dtype, bytes);
+    if (bad == 0) return;
+    throw Error::model(cat(files_.file_of(entry.file_key).string(), ": tensor \"", entry.file_key,
+                           "\" holds ", bad, " NaN or Inf value(s)"),
+                       "the file is damaged or was trained to divergence; get it again");
+  }
+
+  torch::OrderedDict<std::string, at::Tensor> parameters_;
+  const WeightFiles& files_;
+  const WeightBinding& binding_;
+  const Execution& execution_;
+  std::atomic<std::size_t> next_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;
+  std::exception_ptr error_;
+};
+
+void append_problem(std::string& out, const char* kind, const std::vector<std::string>& items) {
+  if (items.empty()) return;
+  if (!out.empty()) out += "; ";
+  out += cat(items.size(), " ", kind, ": ", join(items, ", ", kListed));
+}
+
+}  // namespace
+
+at::ScalarType scalar_type(DType dtype) {
+  constexpr std::array<std::pair<DType, at::ScalarType>, 10> kTypes = {{
+      {DType::BOOL, at::kBool},
+      {DType::U8, at::kByte},
+      {DType::I8, at::kChar},
+      {DType::I16, at::kShort},
+      {DType::I32, at::kInt},
+      {DType::I64, at::kLong},
+      {DType::F16, at::kHalf},
+      {DType::BF16, at::kBFloat16},
+      {DType::F32, at::kFloat},
+      {DType::F64, at::kDouble},
+  }};
+  for (const auto& [stored, type] : kTypes) {
+    if (stored == dtype) return type;
+  }
+  throw Error::model_rule("E_ST_DTYPE",
+                          cat("tensors of type ", dtype_name(dtype), " cannot be loaded"));
+}
+
+std::string WeightBinding::problems(const std::string& component) const {
+  std::string text;
+  append_problem(text, "missing", missing);
+  append_problem(text, "unexpected", unexpected);
+  append_problem(text, "mis-shaped", mis_shaped);
+  return text.empty() ? text : cat(component, ": ", text);
+}
+
+WeightBinding bind_weights(const torch::nn::Module& module, const WeightFiles& files,
+                           const KeyMap& map) {
+  std::map<std::string, std::string> by_name;
+  for (const std::string& file_key : files.names()) {
+    if (auto name = map.rename(file_key)) by_name.emplace(*std::move(name), file_key);
+  }
+  WeightBinding binding;
+  for (const auto& item : module.named_parameters()) {
+    const auto found = by_name.find(item.key());
+    if (found == by_name.end()) {
+      binding.missing.push_back(cat(item.key(), " ", shape_text(item.value().sizes())));
+      continue;
+    }
+    const TensorInfo& info = *files.find(found->second);
+    if (fits(item.value().sizes(), info.shape)) {
+      binding.entries.push_back({item.key(), found->second});
+    } else {
+      binding.mis_shaped.push_back(cat(item.key(), " expected ", shape_text(item.value().sizes()),
+                                       " found ", shape_text(info.shape)));
+    }
+    by_name.erase(found);
+  }
+  for (const auto& [name, file_key] : by_name) {
+    binding.unexpected.push_back(cat(file_key, " ", shape_text(files.find(file_key)->shape)));
+  }
+  return binding;
+}
+
+void load_weights(torch::nn::Module& module, const WeightFiles& files, const WeightBinding& binding,
+                  const Execution& execution) {
+  ModuleLoader loader(module, files, binding, execution);
+  std::vector<std::thread> helpers;
+  for (int i = 1; i < execution.threads && i < 8; ++i) {
+    helpers.emplace_back([&loader] { loader.work(); });
+  }
+  loader.work();
+  for (std::thread& helper : helpers) helper.join();
+  loader.rethrow();
+  files.check_unchanged();
+  module.eval();
+}
+
+void unload_weights(torch::nn::Module& module) {
+  const c10::AutoGradMode no_grad(false);
+  for (at::Tensor& parameter : module.parameters()) {
+    parameter.set_data(nn::unallocated(parameter.sizes()));
+  }
+}
+
+}  // namespace ldm

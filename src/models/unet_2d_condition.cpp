@@ -1,0 +1,191 @@
+#include "ldm/models/unet_2d_condition.h"
+
+#include <ATen/TensorOperators.h>
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "ldm/core/error.h"
+
+namespace ldm::models {
+namespace {
+
+using nn::BlockAttention;
+using nn::UNetBlockOptions;
+
+UNet2DConditionConfig validated(const UNet2DConditionConfig& config) {
+  config.validate();
+  return config;
+}
+
+BlockAttention attention_of(const std::string& block_type) {
+  if (block_type.rfind("CrossAttn", 0) == 0 || block_type == "UNetMidBlock2DCrossAttn") {
+    return BlockAttention::kCross;
+  }
+  return block_type.rfind("Attn", 0) == 0 ? BlockAttention::kSelf : BlockAttention::kNone;
+}
+
+/// What the down, mid and up blocks of level `i` have in common.
+UNetBlockOptions level_options(const UNet2DConditionConfig& config, std::size_t i) {
+  UNetBlockOptions options;
+  options.temb_channels = config.time_embed_dim();
+  options.downsample_padding = config.downsample_padding;
+  options.resnet_eps = config.norm_eps;
+  options.resnet_act_fn = config.act_fn;
+  options.resnet_groups = config.norm_num_groups.value();
+  options.resnet_time_scale_shift = config.resnet_time_scale_shift;
+  options.num_attention_heads = config.heads(i);
+  options.transformer_layers = config.transformer_layers_per_block.at(i);
+  options.cross_attention_dim = config.cross_attention_dim.at(i);
+  options.use_linear_projection = config.use_linear_projection;
+  options.only_cross_attention = config.only_cross_attention.at(i);
+  return options;
+}
+
+UNetBlockOptions down_options(const UNet2DConditionConfig& config, std::size_t i) {
+  UNetBlockOptions options = level_options(config, i);
+  options.in_channels = config.block_out_channels[i == 0 ? 0 : i - 1];
+  options.out_channels = config.block_out_channels[i];
+  options.num_layers = config.layers_per_block.at(i);
+  options.add_sampler = i + 1 < config.levels();
+  options.attention = attention_of(config.down_block_types[i]);
+  options.attention_head_dim = config.attention_head_dim.at(i);
+  return options;
+}
+
+UNetBlockOptions mid_options(const UNet2DConditionConfig& config) {
+  UNetBlockOptions options = level_options(config, config.levels() - 1);
+  options.in_channels = config.block_out_channels.back();
+  options.attention = attention_of(*config.mid_block_type);
+  options.num_layers = options.attention == BlockAttention::kCross ? 1 : 0;
+  options.output_scale_factor = config.mid_block_scale_factor;
+  options.only_cross_attention = false;
+  return options;
+}
+
+/// `i` counts up blocks, from the deepest level to the first.
+UNetBlockOptions up_options(const UNet2DConditionConfig& config, std::size_t i) {
+  const std::size_t level = config.levels() - 1 - i;
+  UNetBlockOptions options = level_options(config, level);
+  options.in_channels = config.block_out_channels[level == 0 ? 0 : level - 1];
+  options.out_channels = config.block_out_channels[level];
+  options.prev_output_channel = config.block_out_channels[i == 0 ? level : level + 1];
+  options.num_layers = config.layers_per_block.at(level) + 1;
+  options.add_sampler = level > 0;
+  options.attention = attention_of(config.up_block_types[i]);
+  // Not reversed, unlike everything else: so does diffusers.
+  options.attention_head_dim = config.attention_head_dim.at(i);
+  return options;
+}
+
+}  // namespace
+
+UNet2DConditionModelImpl::UNet2DConditionModelImpl(const UNet2DConditionConfig& unet_config)
+    : config(validated(unet_config)),
+      conv_act_(nn::get_activation(config.act_fn)),
+      time_embed_act_(config.time_embedding_act_fn
+                          ? nn::get_activation(*config.time_embedding_act_fn)
+                          : nullptr) {
+  const std::int64_t first = config.block_out_channels.front();
+  conv_in = register_module("conv_in", nn::Conv2d(config.in_channels, first, config.conv_in_kernel,
+                                                  1, config.conv_in_kernel / 2));
+  make_embeddings();
+  down_blocks = register_module("down_blocks", std::make_shared<nn::ModuleList<nn::DownBlock2D>>());
+  up_blocks = register_module("up_blocks", std::make_shared<nn::ModuleList<nn::UpBlock2D>>());
+  for (std::size_t i = 0; i < config.levels(); ++i) {
+    down_blocks->append(nn::DownBlock2D(down_options(config, i)));
+    up_blocks->append(nn::UpBlock2D(up_options(config, i)));
+  }
+  if (config.mid_block_type) {
+    mid_block = register_module("mid_block", nn::UNetMidBlock2D(mid_options(config)));
+  }
+  conv_norm_out = register_module(
+      "conv_norm_out", nn::GroupNorm(config.norm_num_groups.value(), first, config.norm_eps));
+  conv_out =
+      register_module("conv_out", nn::Conv2d(first, config.out_channels, config.conv_out_kernel, 1,
+                                             config.conv_out_kernel / 2));
+}
+
+void UNet2DConditionModelImpl::make_embeddings() {
+  nn::TimestepEmbeddingOptions options;
+  options.in_channels = config.block_out_channels.front();
+  options.time_embed_dim = config.time_embed_dim();
+  options.act_fn = config.act_fn;
+  if (config.class_embed_type) {
+    class_projection = register_module("class_embedding", nn::TimestepEmbedding(options));
+  } else if (config.num_class_embeds) {
+    class_table = register_module("class_embedding",
+                                  nn::Embedding(*config.num_class_embeds, options.time_embed_dim));
+  }
+  options.post_act_fn = config.timestep_post_act;
+  options.cond_proj_dim = config.time_cond_proj_dim.value_or(0);
+  time_embedding = register_module("time_embedding", nn::TimestepEmbedding(options));
+}
+
+at::Tensor UNet2DConditionModelImpl::embed_class(std::int64_t batch,
+                                                 const at::Tensor& class_labels) const {
+  if (!class_labels.defined()) {
+    throw Error::internal("a UNet with a class embedding was called without class labels");
+  }
+  const at::Tensor labels = class_labels.to(weights().device()).expand({batch});
+  if (class_table) return class_table->forward(labels);
+  return class_projection->forward(
+      nn::get_timestep_embedding(labels, config.block_out_channels.front(), config.flip_sin_to_cos,
+                                 config.freq_shift)
+          .to(weights().scalar_type()));
+}
+
+at::Tensor UNet2DConditionModelImpl::embed_time(std::int64_t batch, const at::Tensor& timestep,
+                                                const at::Tensor& class_labels,
+                                                const at::Tensor& timestep_cond) const {
+  const at::Tensor steps = timestep.to(weights().device()).expand({batch});
+  const at::Tensor sinusoid = nn::get_timestep_embedding(steps, config.block_out_channels.front(),
+                                                         config.flip_sin_to_cos, config.freq_shift)
+                                  .to(weights().scalar_type());
+  at::Tensor embedding = time_embedding->forward(
+      sinusoid, timestep_cond.defined() ? timestep_cond.to(sinusoid.options()) : timestep_cond);
+  if (class_table || class_projection) embedding = embedding + embed_class(batch, class_labels);
+  return time_embed_act_ == nullptr ? embedding : time_embed_act_(embedding);
+}
+
+at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at::Tensor& timestep,
+                                             const at::Tensor& encoder_hidden_states,
+                                             const at::Tensor& class_labels,
+                                             const at::Tensor& timestep_cond) const {
+  if (sample.dim() != 4 || sample.size(1) != config.in_channels) {
+    throw Error::internal("the UNet takes [B, " + std::to_string(config.in_channels) +
+                          ", h, w] latents");
+  }
+  const at::ScalarType dtype = weights().scalar_type();
+  const at::Tensor latents = sample.to(dtype);
+  const at::Tensor text =
+      encoder_hidden_states.defined() ? encoder_hidden_states.to(dtype) : encoder_hidden_states;
+  const at::Tensor temb = embed_time(sample.size(0), timestep, class_labels, timestep_cond);
+
+  std::vector<at::Tensor> skips{
+      conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents)};
+  for (const auto& block : *down_blocks) {
+    for (auto& output : block->forward(skips.back(), temb, text)) {
+      skips.push_back(std::move(output));
+    }
+  }
+  return decode(std::move(skips), temb, text);
+}
+
+at::Tensor UNet2DConditionModelImpl::decode(std::vector<at::Tensor> skips, const at::Tensor& temb,
+                                            const at::Tensor& text) const {
+  at::Tensor hidden = skips.back();
+  if (mid_block) hidden = mid_block->forward(hidden, temb, text);
+  for (const auto& block : *up_blocks) {
+    const std::size_t rest = skips.size() - block->resnets->size();
+    // Sizes that do not halve evenly must come back as they went down.
+    const at::Tensor& target = skips[rest == 0 ? 0 : rest - 1];
+    const std::array<std::int64_t, 2> size{target.size(2), target.size(3)};
+    hidden = block->forward(hidden, at::TensorList(skips).slice(rest), temb, text, size);
+    skips.resize(rest);
+  }
+  return conv_out->forward(conv_act_(conv_norm_out->forward(hidden)));
+}
+
+}  // namespace ldm::models

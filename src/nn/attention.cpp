@@ -1,0 +1,70 @@
+#include "ldm/nn/attention.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+
+#include <memory>
+
+namespace ldm::nn {
+
+at::Tensor to_tokens(const at::Tensor& x) {
+  return x.permute({0, 2, 3, 1}).reshape({x.size(0), x.size(2) * x.size(3), x.size(1)});
+}
+
+at::Tensor from_tokens(const at::Tensor& tokens, const at::Tensor& like) {
+  return tokens.reshape({tokens.size(0), like.size(2), like.size(3), tokens.size(2)})
+      .permute({0, 3, 1, 2})
+      .contiguous(like.suggest_memory_format());
+}
+
+AttentionImpl::AttentionImpl(const AttentionOptions& options)
+    : heads_(options.heads),
+      residual_connection_(options.residual_connection),
+      rescale_output_factor_(options.rescale_output_factor) {
+  const std::int64_t query_dim = options.query_dim;
+  const std::int64_t inner_dim = options.heads * options.dim_head;
+  const std::int64_t context_dim =
+      options.cross_attention_dim == 0 ? query_dim : options.cross_attention_dim;
+  if (options.norm_num_groups != 0) {
+    group_norm =
+        register_module("group_norm", GroupNorm(options.norm_num_groups, query_dim, options.eps));
+  }
+  to_q = register_module("to_q", Linear(query_dim, inner_dim, options.bias));
+  to_k = register_module("to_k", Linear(context_dim, inner_dim, options.bias));
+  to_v = register_module("to_v", Linear(context_dim, inner_dim, options.bias));
+  to_out = register_module("to_out", std::make_shared<ModuleList<Linear>>());
+  to_out->append(Linear(inner_dim, query_dim));
+}
+
+at::Tensor AttentionImpl::split_heads(const at::Tensor& x) const {
+  return x.view({x.size(0), x.size(1), heads_, x.size(2) / heads_}).transpose(1, 2);
+}
+
+AttentionKeyValue AttentionImpl::project_key_value(const at::Tensor& context) const {
+  return {split_heads(to_k->forward(context)), split_heads(to_v->forward(context))};
+}
+
+at::Tensor AttentionImpl::attend(const at::Tensor& hidden_states,
+                                 const AttentionKeyValue& context) const {
+  const at::Tensor query = split_heads(to_q->forward(hidden_states));
+  const at::Tensor mixed = at::scaled_dot_product_attention(query, context.key, context.value);
+  return (*to_out)[0]->forward(mixed.transpose(1, 2).flatten(2));
+}
+
+at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
+                                  const at::Tensor& encoder_hidden_states) const {
+  const bool is_image = hidden_states.dim() == 4;
+  at::Tensor tokens = hidden_states;
+  if (group_norm) {
+    tokens = is_image ? group_norm->forward(tokens)
+                      : group_norm->forward(tokens.transpose(1, 2)).transpose(1, 2);
+  }
+  if (is_image) tokens = to_tokens(tokens);
+  at::Tensor output = attend(
+      tokens, project_key_value(encoder_hidden_states.defined() ? encoder_hidden_states : tokens));
+  if (is_image) output = from_tokens(output, hidden_states);
+  if (residual_connection_) output = output + hidden_states;
+  return rescale_output_factor_ == 1.0 ? output : output / rescale_output_factor_;
+}
+
+}  // namespace ldm::nn

@@ -1,0 +1,120 @@
+#include "ldm/nn/layers.h"
+
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/group_norm.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/linear.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "ldm/kernels/onednn.h"
+
+namespace ldm::nn {
+namespace {
+
+std::optional<at::Tensor> optional(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}
+
+/// Lets a parameter's storage go; its shape and dtype stay readable, since forward follows them.
+void release(const at::Tensor& parameter) {
+  parameter.set_data(unallocated(parameter.sizes(), parameter.scalar_type()));
+}
+
+}  // namespace
+
+at::Tensor unallocated(at::IntArrayRef shape, at::ScalarType dtype) {
+  const c10::AutoGradMode no_grad(false);
+  return at::empty({1}, dtype).expand(shape).detach();
+}
+
+bool is_unallocated(const at::Tensor& parameter) {
+  return parameter.numel() > 1 &&
+         std::all_of(parameter.strides().begin(), parameter.strides().end(),
+                     [](std::int64_t stride) { return stride == 0; });
+}
+
+LinearImpl::LinearImpl(std::int64_t in_features, std::int64_t out_features, bool has_bias) {
+  weight = register_parameter("weight", unallocated({out_features, in_features}));
+  if (has_bias) bias = register_parameter("bias", unallocated({out_features}));
+}
+
+at::Tensor LinearImpl::forward(const at::Tensor& x) const {
+  if (packed_.defined()) return onednn_linear(x, packed_, bias);
+  return at::linear(x, weight, optional(bias));
+}
+
+void LinearImpl::pack() {
+  if (!onednn_serves(weight)) return;
+  packed_ = onednn_pack_linear(weight);
+  release(weight);
+}
+
+void LinearImpl::unpack() { packed_.reset(); }
+
+Conv2dImpl::Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels,
+                       std::int64_t kernel_size, std::int64_t conv_stride,
+                       std::int64_t conv_padding, bool has_bias)
+    : stride(conv_stride), padding(conv_padding) {
+  weight = register_parameter("weight",
+                              unallocated({out_channels, in_channels, kernel_size, kernel_size}));
+  if (has_bias) bias = register_parameter("bias", unallocated({out_channels}));
+}
+
+at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
+  if (pack_) return forward_packed(x);
+  return at::conv2d(x, weight, optional(bias), {stride, stride}, {padding, padding});
+}
+
+at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x) const {
+  if (!packed_.defined() || x.sizes() != packed_for_) {
+    // The best layout depends on the size of the input; weights must stay ordinary tensors.
+    const c10::InferenceMode ordinary(false);
+    const at::Tensor plain = packed_.defined() ? onednn_unpack(packed_) : weight;
+    packed_ = onednn_pack_conv2d(plain, stride, padding, x.sizes());
+    packed_for_ = x.sizes().vec();
+    release(weight);
+  }
+  return onednn_conv2d(x, packed_, bias, stride, padding);
+}
+
+void Conv2dImpl::pack() { pack_ = onednn_serves(weight); }
+
+void Conv2dImpl::unpack() {
+  pack_ = false;
+  packed_.reset();
+}
+
+GroupNormImpl::GroupNormImpl(std::int64_t groups, std::int64_t num_channels, double epsilon)
+    : num_groups(groups), eps(epsilon) {
+  weight = register_parameter("weight", unallocated({num_channels}));
+  bias = register_parameter("bias", unallocated({num_channels}));
+}
+
+at::Tensor GroupNormImpl::forward(const at::Tensor& x) const {
+  return at::group_norm(x, num_groups, weight, bias, eps);
+}
+
+LayerNormImpl::LayerNormImpl(std::int64_t normalized_shape, double epsilon) : eps(epsilon) {
+  weight = register_parameter("weight", unallocated({normalized_shape}));
+  bias = register_parameter("bias", unallocated({normalized_shape}));
+}
+
+at::Tensor LayerNormImpl::forward(const at::Tensor& x) const {
+  return at::layer_norm(x, {x.size(-1)}, weight, bias, eps);
+}
+
+EmbeddingImpl::EmbeddingImpl(std::int64_t num_embeddings, std::int64_t embedding_dim) {
+  weight = register_parameter("weight", unallocated({num_embeddings, embedding_dim}));
+}
+
+at::Tensor EmbeddingImpl::forward(const at::Tensor& ids) const {
+  return at::embedding(weight, ids);
+}
+
+}  // namespace ldm::nn

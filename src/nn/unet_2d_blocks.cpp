@@ -1,0 +1,153 @@
+#include "ldm/nn/unet_2d_blocks.h"
+
+#include <ATen/ops/cat.h>
+
+#include "ldm/core/error.h"
+
+namespace ldm::nn {
+namespace {
+
+ResnetBlock2D make_resnet(const UNetBlockOptions& options, std::int64_t in, std::int64_t out) {
+  ResnetBlock2DOptions resnet;
+  resnet.in_channels = in;
+  resnet.out_channels = out;
+  resnet.temb_channels = options.temb_channels;
+  resnet.groups = options.resnet_groups;
+  resnet.eps = options.resnet_eps;
+  resnet.non_linearity = options.resnet_act_fn;
+  resnet.time_embedding_norm = options.resnet_time_scale_shift;
+  resnet.output_scale_factor = options.output_scale_factor;
+  return ResnetBlock2D(resnet);
+}
+
+Attention make_self_attention(const UNetBlockOptions& options, std::int64_t channels,
+                              std::int64_t norm_num_groups) {
+  AttentionOptions attention;
+  attention.query_dim = channels;
+  attention.heads = channels / options.attention_head_dim;
+  attention.dim_head = options.attention_head_dim;
+  attention.bias = true;
+  attention.norm_num_groups = norm_num_groups;
+  attention.eps = options.resnet_eps;
+  attention.residual_connection = true;
+  attention.rescale_output_factor = options.output_scale_factor;
+  return Attention(attention);
+}
+
+Transformer2DModel make_transformer(const UNetBlockOptions& options, std::int64_t channels) {
+  Transformer2DOptions transformer;
+  transformer.in_channels = channels;
+  transformer.num_attention_heads = options.num_attention_heads;
+  transformer.attention_head_dim = channels / options.num_attention_heads;
+  transformer.num_layers = options.transformer_layers;
+  transformer.cross_attention_dim = options.cross_attention_dim;
+  transformer.norm_num_groups = options.resnet_groups;
+  transformer.use_linear_projection = options.use_linear_projection;
+  transformer.only_cross_attention = options.only_cross_attention;
+  return Transformer2DModel(transformer);
+}
+
+}  // namespace
+
+void BlockAttentionsImpl::append(const UNetBlockOptions& options, std::int64_t channels,
+                                 std::int64_t norm_num_groups) {
+  const std::string slot = std::to_string(self.size() + cross.size());
+  if (options.attention == BlockAttention::kSelf) {
+    self.push_back(register_module(slot, make_self_attention(options, channels, norm_num_groups)));
+  } else {
+    cross.push_back(register_module(slot, make_transformer(options, channels)));
+  }
+}
+
+at::Tensor BlockAttentionsImpl::forward(std::size_t i, const at::Tensor& x,
+                                        const at::Tensor& encoder_hidden_states) const {
+  return cross.empty() ? self[i]->forward(x) : cross[i]->forward(x, encoder_hidden_states);
+}
+
+DownBlock2DImpl::DownBlock2DImpl(const UNetBlockOptions& options) {
+  const std::int64_t out = options.out_channels;
+  resnets = register_module("resnets", std::make_shared<ModuleList<ResnetBlock2D>>());
+  if (options.attention != BlockAttention::kNone) {
+    attentions = register_module("attentions", BlockAttentions());
+  }
+  for (std::int64_t i = 0; i < options.num_layers; ++i) {
+    resnets->append(make_resnet(options, i == 0 ? options.in_channels : out, out));
+    if (attentions) attentions->append(options, out, options.resnet_groups);
+  }
+  if (!options.add_sampler) return;
+  downsamplers = register_module("downsamplers", std::make_shared<ModuleList<Downsample2D>>());
+  downsamplers->append(Downsample2D(out, true, out, options.downsample_padding));
+}
+
+std::vector<at::Tensor> DownBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& temb,
+                                                 const at::Tensor& encoder_hidden_states) const {
+  std::vector<at::Tensor> outputs;
+  at::Tensor hidden = x;
+  for (std::size_t i = 0; i < resnets->size(); ++i) {
+    hidden = (*resnets)[i]->forward(hidden, temb);
+    if (attentions) hidden = attentions->forward(i, hidden, encoder_hidden_states);
+    outputs.push_back(hidden);
+  }
+  if (downsamplers) outputs.push_back((*downsamplers)[0]->forward(hidden));
+  return outputs;
+}
+
+UNetMidBlock2DImpl::UNetMidBlock2DImpl(const UNetBlockOptions& options) {
+  const std::int64_t channels = options.in_channels;
+  const bool plain_norm = options.resnet_time_scale_shift == "default";
+  resnets = register_module("resnets", std::make_shared<ModuleList<ResnetBlock2D>>());
+  resnets->append(make_resnet(options, channels, channels));
+  if (options.attention != BlockAttention::kNone) {
+    attentions = register_module("attentions", BlockAttentions());
+  }
+  for (std::int64_t i = 0; i < options.num_layers; ++i) {
+    if (attentions) attentions->append(options, channels, plain_norm ? options.resnet_groups : 0);
+    resnets->append(make_resnet(options, channels, channels));
+  }
+}
+
+at::Tensor UNetMidBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& temb,
+                                       const at::Tensor& encoder_hidden_states) const {
+  at::Tensor hidden = (*resnets)[0]->forward(x, temb);
+  for (std::size_t i = 1; i < resnets->size(); ++i) {
+    if (attentions) hidden = attentions->forward(i - 1, hidden, encoder_hidden_states);
+    hidden = (*resnets)[i]->forward(hidden, temb);
+  }
+  return hidden;
+}
+
+UpBlock2DImpl::UpBlock2DImpl(const UNetBlockOptions& options) {
+  const std::int64_t out = options.out_channels;
+  resnets = register_module("resnets", std::make_shared<ModuleList<ResnetBlock2D>>());
+  if (options.attention != BlockAttention::kNone) {
+    attentions = register_module("attentions", BlockAttentions());
+  }
+  for (std::int64_t i = 0; i < options.num_layers; ++i) {
+    // The last layer's skip connection comes from the level above.
+    const std::int64_t skip = i == options.num_layers - 1 ? options.in_channels : out;
+    const std::int64_t in = i == 0 ? options.prev_output_channel : out;
+    resnets->append(make_resnet(options, in + skip, out));
+    if (attentions) attentions->append(options, out, options.resnet_groups);
+  }
+  if (!options.add_sampler) return;
+  upsamplers = register_module("upsamplers", std::make_shared<ModuleList<Upsample2D>>());
+  upsamplers->append(Upsample2D(out, true, out));
+}
+
+at::Tensor UpBlock2DImpl::forward(const at::Tensor& x, at::TensorList skips, const at::Tensor& temb,
+                                  const at::Tensor& encoder_hidden_states,
+                                  at::IntArrayRef output_size) const {
+  if (skips.size() != resnets->size()) {
+    throw Error::internal("an up block of " + std::to_string(resnets->size()) +
+                          " layers was given " + std::to_string(skips.size()) +
+                          " skip connections");
+  }
+  at::Tensor hidden = x;
+  for (std::size_t i = 0; i < resnets->size(); ++i) {
+    hidden = (*resnets)[i]->forward(at::cat({hidden, skips[skips.size() - 1 - i]}, 1), temb);
+    if (attentions) hidden = attentions->forward(i, hidden, encoder_hidden_states);
+  }
+  return upsamplers ? (*upsamplers)[0]->forward(hidden, output_size) : hidden;
+}
+
+}  // namespace ldm::nn

@@ -1,0 +1,25 @@
+#include "ldm/pipeline/guidance.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/std.h>
+
+namespace ldm {
+namespace {
+
+at::Tensor deviation(const at::Tensor& x) {
+  return at::std(x, {1, 2, 3}, /*unbiased=*/true, /*keepdim=*/true);
+}
+
+}  // namespace
+
+at::Tensor guide(const at::Tensor& uncond, const at::Tensor& text, double scale) {
+  return uncond + scale * (text - uncond);
+}
+
+at::Tensor rescale_guidance(const at::Tensor& guided, const at::Tensor& text, double rescale) {
+  const at::Tensor rescaled = guided * (deviation(text) / deviation(guided));
+  return rescale * rescaled + (1 - rescale) * guided;
+}
+
+}  // namespace ldm

@@ -1,0 +1,56 @@
+#include <ATen/TensorOperators.h>
+
+#include "ldm/core/error.h"
+#include "ldm/schedulers/noise_schedule.h"
+#include "ldm/schedulers/samplers.h"
+#include "ldm/schedulers/sigma_scheduler.h"
+
+namespace ldm {
+namespace {
+
+/// Euler's method to below the next level, then noise up to it (k-diffusion's
+/// sample_euler_ancestral). Matches EulerAncestralDiscreteScheduler.
+class EulerAncestralDiscreteScheduler : public SigmaScheduler {
+ public:
+  explicit EulerAncestralDiscreteScheduler(const SchedulerConfig& config) : SigmaScheduler(config) {
+    if (prediction_type() == PredictionType::kSample) {
+      throw Error::usage("euler-a cannot sample with prediction_type \"sample\"",
+                         "--sampler euler");
+    }
+  }
+
+  bool needs_noise(int) const override { return true; }
+
+ protected:
+  at::Tensor step_fp32(const at::Tensor& model_output, int i, const at::Tensor& sample,
+                       const at::Tensor& noise) override {
+    const float from = sigma(i);
+    const float to = sigma(i + 1);
+    const float up = sqrt_fp32(to * to * (from * from - to * to) / (from * from));
+    const float down = sqrt_fp32(to * to - up * up);
+    const at::Tensor derivative = (sample - predict_x0(model_output, i, sample)) / from;
+    return sample + derivative * (down - from) + noise * up;
+  }
+};
+
+}  // namespace
+
+SchedulerConfig euler_ancestral_defaults() {
+  SchedulerConfig config;
+  config.timestep_spacing = "linspace";
+  return config;
+}
+
+std::unique_ptr<Scheduler> make_euler_ancestral(const SchedulerConfig& config,
+                                                const SamplerOptions&) {
+  // The fields that EulerDiscreteScheduler has and this class has not.
+  SchedulerConfig known = config;
+  known.interpolation_type = "linear";
+  known.timestep_type = "discrete";
+  known.final_sigmas_type = "zero";
+  known.use_karras_sigmas = known.use_exponential_sigmas = known.use_beta_sigmas = false;
+  known.use_lu_lambdas = false;
+  return std::make_unique<EulerAncestralDiscreteScheduler>(known);
+}
+
+}  // namespace ldm

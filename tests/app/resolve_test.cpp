@@ -1,0 +1,228 @@
+#include "ldm/app/resolve.h"
+
+#include <functional>
+
+#include "ldm/app/inputs.h"
+#include "ldm/app/output_paths.h"
+#include "ldm/core/error.h"
+#include "tests/support/catch.h"
+#include "tests/support/temp_dir.h"
+
+namespace ldm::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string problems(const Options& options) {
+  std::string text;
+  for (const Problem& problem : check_options(options)) text += problem.message + "\n";
+  return text;
+}
+
+ErrorCode code_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return static_cast<ErrorCode>(0);
+}
+
+TEST_CASE("odd sizes name the nearest legal ones") {
+  Options options;
+  options.width = 517;
+  options.height = 512;
+  CHECK(problems(options) == "517x512: width must be a multiple of 8: 512 or 520\n");
+  options.height = 99;
+  CHECK(problems(options) ==
+        "517x99: width must be a multiple of 8: 512 or 520, height must be a multiple of 8: 96 or "
+        "104\n");
+  options.height.reset();
+  CHECK(problems(options) == "width 517: width must be a multiple of 8: 512 or 520\n");
+  options.width = 0;
+  CHECK(problems(options).find("--width: 0 is not within") == 0);
+  options.width = -8;
+  CHECK(problems(options).find("--width: -8 is not within") == 0);
+  options.width = 8192;
+  options.height = 8192;
+  CHECK(problems(options).empty());
+  options.height = 8200;
+  CHECK(problems(options).find("at most 67108864 pixels") != std::string::npos);
+}
+
+TEST_CASE("options that need or exclude each other") {
+  Options options;
+  options.strength = 0.5;
+  CHECK(problems(options).find("--strength needs") != std::string::npos);
+  options.init_image = "a.png";
+  CHECK(problems(options).empty());
+  options.guidance_rescale = 0.7;
+  CHECK(problems(options).find("text to image only") != std::string::npos);
+  options.guidance_rescale.reset();
+  options.init_latents = "l.safetensors";
+  CHECK(problems(options).find("exclude") != std::string::npos);
+  Options mode;
+  mode.strength_mode = "exact";
+  CHECK(problems(mode).find("--strength-mode") != std::string::npos);
+}
+
+TEST_CASE("device words") {
+  Options options;
+  for (const char* good : {"auto", "cpu", "cuda", "cuda:0", "cuda:12"}) {
+    options.device = good;
+    CHECK(problems(options).empty());
+  }
+  for (const char* bad : {"gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", ""}) {
+    options.device = bad;
+    CHECK(problems(options).find("unknown device") == 0);
+  }
+}
+
+TEST_CASE("the last image's seed must exist") {
+  Options options;
+  options.seed = 18446744073709551615U;
+  CHECK(problems(options).empty());
+  options.num_images = 2;
+  CHECK(problems(options).find("exceeds") != std::string::npos);
+}
+
+TEST_CASE("defaults: command line, then the model's, then the program's") {
+  GenerationDefaults model;
+  model.num_inference_steps = 12;
+  model.guidance_scale = 3.0;
+  model.sampler = "ddim";
+  model.width = 64;
+  model.height = 96;
+  Options options;
+  options.guidance_scale = 5.0;
+  fill_defaults(options, model);
+  CHECK(options.steps == 12);
+  CHECK(options.guidance_scale == 5.0);
+  CHECK(options.guidance_rescale == 0.0);
+  CHECK(options.sampler == "ddim");
+  CHECK(options.width == 64);
+  CHECK(options.height == 96);
+  Options bare;
+  fill_defaults(bare, {});
+  CHECK(bare.steps == 30);
+  CHECK(bare.guidance_scale == 7.5);
+  CHECK(!bare.width);
+  CHECK(!bare.sampler);
+}
+
+TEST_CASE("an init image decides the size and turns off the model's rescale") {
+  GenerationDefaults model;
+  model.width = 64;
+  model.height = 64;
+  model.guidance_rescale = 0.7;
+  Options options;
+  options.init_image = "a.png";
+  fill_defaults(options, model);
+  CHECK(!options.width);
+  CHECK(options.guidance_rescale == 0.0);
+  CHECK(options.strength == 0.8);
+}
+
+TEST_CASE("a model's own illegal defaults are the model's fault") {
+  GenerationDefaults steps;
+  steps.num_inference_steps = 0;
+  GenerationDefaults sampler;
+  sampler.sampler = "nonsense";
+  GenerationDefaults width;
+  width.width = 65;
+  for (const GenerationDefaults& model : {steps, sampler, width}) {
+    Options options;
+    CHECK(code_of([&] { fill_defaults(options, model); }) == ErrorCode::kModel);
+  }
+}
+
+TEST_CASE("requests carry the options") {
+  Options options;
+  options.seed = 9;
+  options.init_latents = "l";
+  fill_defaults(options, {});
+  Inputs inputs;
+  inputs.prompt = "p";
+  inputs.init_latents = std::make_shared<LatentsData>();
+  CHECK(!make_request(options, inputs).use_strength);
+  options.strength = 0.5;
+  options.strength_mode = "exact";
+  options.vae_tiling = "on";
+  const Request request = make_request(options, inputs);
+  CHECK(request.use_strength);
+  CHECK(request.is_image_to_image());
+  CHECK(request.strength == 0.5);
+  CHECK(request.strength_mode == StrengthMode::kExact);
+  CHECK(request.vae_tiling == VaeTiling::kOn);
+  CHECK(request.seed == 9);
+  CHECK(request.prompt == "p");
+  CHECK(request.num_inference_steps == 30);
+}
+
+TEST_CASE("prompts must be UTF-8 without NUL, at most 64 KiB") {
+  CHECK_NOTHROW(check_prompt("", "prompt"));
+  CHECK_NOTHROW(check_prompt(std::string(65536, 'a'), "prompt"));
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"abcde\xff", "prompt: byte 5: invalid UTF-8"},
+      {std::string("a\0b", 3), "prompt: byte 1: NUL"},
+      {std::string(65537, 'a'), "prompt: longer than 65536 bytes"}};
+  for (const auto& [text, message] : cases) {
+    try {
+      check_prompt(text, "prompt");
+      FAIL("accepted");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::kInput);
+      CHECK(error.message() == message);
+    }
+  }
+}
+
+TEST_CASE("output names") {
+  const test::TempDir dir;
+  const std::string folder = dir.path().string();
+  const auto names = [](const std::optional<std::string>& output, std::int64_t count,
+                        bool overwrite = false) {
+    std::vector<std::string> out;
+    for (const fs::path& path : resolve_output_paths({output, 42, count, overwrite})) {
+      out.push_back(path.string());
+    }
+    return out;
+  };
+  using Names = std::vector<std::string>;
+  CHECK(names("a.png", 1) == Names{"a.png"});
+  CHECK(names("x/a.b.png", 2) == Names{"x/a.b-0001.png", "x/a.b-0002.png"});
+  CHECK(names("a.PNG", 2) == Names{"a-0001.PNG", "a-0002.PNG"});
+  CHECK(names("apple", 1) == Names{"apple"});
+  CHECK(names("out/", 1) == Names{"out/ldm-42.png"});
+  CHECK(names(folder, 1) == Names{folder + "/ldm-42.png"});
+  CHECK(names("a.png", 10000).back() == "a-10000.png");
+  CHECK(names("a.png", 10000).front() == "a-00001.png");
+  dir.write("ldm-42.png", "x");
+  CHECK(names(folder, 1) == Names{folder + "/ldm-42-2.png"});
+  CHECK(names(folder, 1, true) == Names{folder + "/ldm-42.png"});
+  dir.write("ldm-42-2.png", "x");
+  CHECK(names(folder, 1) == Names{folder + "/ldm-42-3.png"});
+  CHECK(code_of([&] { names("a.jpg", 1); }) == ErrorCode::kUsage);
+  CHECK(code_of([&] { names("", 1); }) == ErrorCode::kUsage);
+}
+
+TEST_CASE("output folders are tried before work starts") {
+  const test::TempDir dir;
+  const fs::path file = dir.write("file", "x");
+  CHECK_NOTHROW(check_output_folders({dir / "a.png"}));
+  CHECK(code_of([&] { check_output_folders({dir / "none/a.png"}); }) == ErrorCode::kOutput);
+  CHECK(code_of([&] { check_output_folders({file / "a.png"}); }) == ErrorCode::kOutput);
+  CHECK(code_of([&] { check_output_folders({dir.path()}); }) == ErrorCode::kOutput);
+}
+
+TEST_CASE("existing files are refused unless they hold the same result") {
+  const test::TempDir dir;
+  const fs::path there = dir.write("a.png", "x");
+  const auto same = [](bool answer) { return [answer](std::size_t) { return answer; }; };
+  CHECK(!check_existing({dir / "b.png"}, same(false)));
+  CHECK(check_existing({there}, same(true)));
+  CHECK(code_of([&] { check_existing({there}, same(false)); }) == ErrorCode::kOutput);
+}
+
+}  // namespace
+}  // namespace ldm::app

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tests/support/run_program.h"
+#include "tests/support/temp_dir.h"
+
+namespace ldm::test {
+
+/// Runs the built ldm-gen.
+inline ProgramResult ldm_gen(std::vector<std::string> args, const ProgramSetup& setup = {}) {
+  args.insert(args.begin(), LDM_BINARY_DIR "/bin/ldm-gen");
+  return run_program(args, setup);
+}
+
+/// The same, in the working folder `folder`.
+inline ProgramResult ldm_gen_in(const TempDir& folder, std::vector<std::string> args) {
+  ProgramSetup setup;
+  setup.folder = folder.path();
+  return ldm_gen(std::move(args), setup);
+}
+
+inline std::vector<std::string> lines(const std::string& text) {
+  std::vector<std::string> out;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) out.push_back(line);
+  return out;
+}
+
+/// The events of a --json run; a line that is not JSON throws.
+inline std::vector<nlohmann::json> events(const std::string& out) {
+  std::vector<nlohmann::json> list;
+  for (const std::string& line : lines(out)) list.push_back(nlohmann::json::parse(line));
+  return list;
+}
+
+/// Names of all files below a folder, sorted.
+inline std::vector<std::string> files_below(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    names.push_back(std::filesystem::relative(entry.path(), folder).string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// A copy of the default model whose files are links, so that a test can replace some.
+inline std::filesystem::path linked_model(const TempDir& dir) {
+  namespace fs = std::filesystem;
+  const fs::path source = fs::path(LDM_SOURCE_DIR) / "weights" / "default";
+  const fs::path copy = dir / "model";
+  for (const auto& entry : fs::recursive_directory_iterator(source)) {
+    const fs::path target = copy / fs::relative(entry.path(), source);
+    fs::create_directories(target.parent_path());
+    if (entry.is_regular_file()) fs::create_symlink(entry.path(), target);
+  }
+  return copy;
+}
+
+/// Replaces a file of such a copy.
+inline void replace_file(const std::filesystem::path& file, const std::string& bytes,
+                         const TempDir& dir) {
+  std::filesystem::remove(file);
+  dir.write(std::filesystem::relative(file, dir.path()).string(), bytes);
+}
+
+}  // namespace ldm::test

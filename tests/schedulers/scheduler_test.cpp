@@ -1,0 +1,260 @@
+#include "ldm/schedulers/scheduler.h"
+
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+
+#include "ldm/core/error.h"
+#include "tests/schedulers/golden_case.h"
+
+namespace ldm::test {
+namespace {
+
+constexpr const char* kSpacings[] = {"leading", "trailing", "linspace"};
+
+std::unique_ptr<Scheduler> make(const char* name, const char* spacing, int steps, double eta = 0) {
+  const SamplerEntry& entry = find_sampler(name);
+  SchedulerConfig config = stable_diffusion(entry);
+  config.timestep_spacing = spacing;
+  auto scheduler = entry.make(config, {.eta = eta});
+  scheduler->set_timesteps(steps);
+  return scheduler;
+}
+
+/// x0 and noise, and the ε that is exactly right for a sample between them.
+struct PerfectModel {
+  at::Tensor x0 = at::randn({2, 4, 4, 4});
+  at::Tensor noise = at::randn({2, 4, 4, 4});
+};
+
+at::Tensor run(Scheduler& scheduler, at::Tensor x, int begin, const at::Tensor& output) {
+  for (int i = begin; i < static_cast<int>(scheduler.timesteps().size()); ++i) {
+    x = scheduler.step(output, i, x,
+                       scheduler.needs_noise(i) ? at::randn(x.sizes()) : at::Tensor());
+  }
+  return x;
+}
+
+TEST_CASE("every step count from 1 to 1000 has a plan inside the schedule") {
+  for (const SamplerEntry& entry : samplers()) {
+    for (const char* spacing : kSpacings) {
+      const auto scheduler = make(entry.name, spacing, 1);
+      for (int steps = 1; steps <= 1000; ++steps) {
+        scheduler->set_timesteps(steps);
+        const auto& timesteps = scheduler->timesteps();
+        const auto& sigmas = scheduler->sigmas();
+        bool good = timesteps.size() >= static_cast<std::size_t>(steps) &&
+                    sigmas.size() == timesteps.size() + 1 && timesteps.front() <= 1000;
+        for (std::size_t i = 0; i < timesteps.size(); ++i) {
+          good = good && timesteps[i] >= 0 && (i == 0 || timesteps[i] <= timesteps[i - 1]) &&
+                 std::isfinite(sigmas[i]) && sigmas[i + 1] <= sigmas[i];
+        }
+        if (!good) FAIL(entry.name << " " << spacing << " " << steps);
+      }
+    }
+  }
+}
+
+TEST_CASE("extreme step counts run to finite samples") {
+  for (const SamplerEntry& entry : samplers()) {
+    for (const char* spacing : kSpacings) {
+      for (const int steps : {1, 2, 3, 4, 5, 61, 103, 501, 999, 1000}) {
+        INFO(entry.name << " " << spacing << " " << steps);
+        const auto scheduler = make(entry.name, spacing, steps);
+        at::Tensor x = at::randn({1, 1, 2, 2}) * scheduler->init_noise_sigma();
+        x = run(*scheduler, x, 0, at::randn({1, 1, 2, 2}));
+        CHECK(at::isfinite(x).all().item<bool>());
+      }
+    }
+  }
+}
+
+TEST_CASE("noise is needed exactly where the public samplers draw it") {
+  for (const char* spacing : kSpacings) {
+    for (const char* name : {"ddim", "pndm", "euler", "dpmpp-2m"}) {
+      const auto scheduler = make(name, spacing, 8);
+      for (int i = 0; i < 8; ++i) CHECK_FALSE(scheduler->needs_noise(i));
+    }
+    const auto ancestral = make("euler-a", spacing, 8);
+    const auto eta = make("ddim", spacing, 8, 0.3);
+    const auto ddpm = make("ddpm", spacing, 8);
+    for (int i = 0; i < 8; ++i) {
+      CHECK(ancestral->needs_noise(i));
+      CHECK(eta->needs_noise(i));
+      CHECK(ddpm->needs_noise(i) == (ddpm->timesteps()[static_cast<std::size_t>(i)] > 0));
+    }
+  }
+  CHECK(make("ddpm", "leading", 8)->needs_noise(7));
+  CHECK_FALSE(make("ddpm", "linspace", 8)->needs_noise(7));
+}
+
+TEST_CASE("a perfect model takes add_noise back to the original") {
+  const PerfectModel perfect;
+  for (const char* name : {"ddim", "pndm", "euler", "dpmpp-2m"}) {
+    for (const char* spacing : kSpacings) {
+      for (const int begin : {0, 5, 11}) {
+        INFO(name << " " << spacing << " from " << begin);
+        const SamplerEntry& entry = find_sampler(name);
+        SchedulerConfig config = stable_diffusion(entry);
+        config.timestep_spacing = spacing;
+        config.set_alpha_to_one = true;
+        const auto scheduler = entry.make(config);
+        scheduler->set_timesteps(12);
+        scheduler->set_begin_index(begin);
+        const at::Tensor x = scheduler->add_noise(perfect.x0, perfect.noise, begin);
+        const at::Tensor back = run(*scheduler, x, begin, perfect.noise);
+        // DDIM and PNDM step down by T / steps: other spacings, and PNDM's repeated call in the
+        // middle, do not lead exactly to the end.
+        const bool in_alpha = std::string(name) == "ddim" || std::string(name) == "pndm";
+        const bool exact =
+            std::string(spacing) == "leading" && (begin == 0 || std::string(name) == "ddim");
+        if (!in_alpha || exact) CHECK(at::allclose(back, perfect.x0, 1e-3, 2e-3));
+      }
+    }
+  }
+}
+
+TEST_CASE("DDIM with eta 1 is DDPM with its small variance") {
+  SchedulerConfig config = find_sampler("ddim").defaults();
+  config.clip_sample = false;
+  for (const int steps : {10, 1000}) {
+    const auto ddim = find_sampler("ddim").make(config, {.eta = 1});
+    const auto ddpm = find_sampler("ddpm").make(config);
+    ddim->set_timesteps(steps);
+    ddpm->set_timesteps(steps);
+    REQUIRE(ddim->timesteps() == ddpm->timesteps());
+    const at::Tensor sample = at::randn({1, 4, 4, 4});
+    const at::Tensor output = at::randn({1, 4, 4, 4});
+    for (int i = 0; i < steps - 1; ++i) {
+      const at::Tensor noise = at::randn({1, 4, 4, 4});
+      if (!at::allclose(ddim->step(output, i, sample, noise), ddpm->step(output, i, sample, noise),
+                        1e-4, 1e-4)) {
+        FAIL("step " << i << " of " << steps);
+      }
+    }
+  }
+}
+
+TEST_CASE("one deterministic step of a perfect model lands on add_noise of the next level") {
+  const PerfectModel perfect;
+  for (const char* name : {"ddim", "euler", "dpmpp-2m"}) {
+    const auto scheduler = make(name, "leading", 10);
+    for (int i = 0; i < 9; ++i) {
+      scheduler->set_begin_index(i);
+      const at::Tensor next =
+          scheduler->step(perfect.noise, i, scheduler->add_noise(perfect.x0, perfect.noise, i));
+      INFO(name << " " << i);
+      CHECK(at::allclose(next, scheduler->add_noise(perfect.x0, perfect.noise, i + 1), 1e-4, 2e-3));
+    }
+  }
+}
+
+TEST_CASE("a run restarts at its begin index and forgets the one before") {
+  for (const SamplerEntry& entry : samplers()) {
+    INFO(entry.name);
+    const auto scheduler = make(entry.name, "leading", 6);
+    const at::Tensor start = at::randn({1, 4, 4, 4});
+    const at::Tensor noise = at::randn({1, 4, 4, 4});
+    const auto once = [&](int begin) {
+      at::Tensor x = start;
+      for (int i = begin; i < static_cast<int>(scheduler->timesteps().size()); ++i) {
+        x = scheduler->step(golden_model(x, scheduler->timesteps()[static_cast<std::size_t>(i)]), i,
+                            x, noise);
+      }
+      return x;
+    };
+    const at::Tensor first = once(0);
+    CHECK(first.equal(once(0)));
+    scheduler->set_begin_index(3);
+    const at::Tensor later = once(3);
+    scheduler->set_timesteps(6);
+    CHECK(scheduler->begin_index() == 0);
+    CHECK(first.equal(once(0)));
+    scheduler->set_begin_index(3);
+    CHECK(later.equal(once(3)));
+  }
+}
+
+TEST_CASE("wrong use of step is an internal error, not a wrong picture") {
+  const at::Tensor x = at::zeros({1, 4, 2, 2});
+  const auto code = [](auto&& call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return ErrorCode::kTerminated;
+  };
+  for (const SamplerEntry& entry : samplers()) {
+    INFO(entry.name);
+    const auto scheduler = make(entry.name, "leading", 4);
+    CHECK(code([&] { scheduler->step(x, 2, x, x); }) == ErrorCode::kInternal);
+    scheduler->step(x, 0, x, x);
+    CHECK(code([&] { scheduler->step(x, 2, x, x); }) == ErrorCode::kInternal);
+    CHECK(code([&] { scheduler->set_begin_index(99); }) == ErrorCode::kInternal);
+    CHECK(code([&] { scheduler->set_begin_index(-1); }) == ErrorCode::kInternal);
+    if (scheduler->needs_noise(0)) {
+      CHECK(code([&] { scheduler->step(x, 0, x); }) == ErrorCode::kInternal);
+    }
+  }
+}
+
+TEST_CASE("half-precision inputs are stepped in fp32") {
+  for (const SamplerEntry& entry : samplers()) {
+    INFO(entry.name);
+    const auto scheduler = make(entry.name, "leading", 4);
+    const at::Tensor x = at::randn({1, 4, 2, 2}).to(at::kBFloat16);
+    const at::Tensor half = scheduler->step(x, 0, x, x);
+    CHECK(half.scalar_type() == at::kFloat);
+    const at::Tensor whole =
+        scheduler->step(x.to(at::kFloat), 0, x.to(at::kFloat), x.to(at::kFloat));
+    CHECK(half.equal(whole));
+    CHECK(scheduler->add_noise(x, x, 1).scalar_type() == at::kFloat);
+  }
+}
+
+TEST_CASE("PNDM calls the model once more than it steps, its Runge-Kutta start nine times more") {
+  CHECK(make("pndm", "leading", 10)->timesteps().size() == 11);
+  SchedulerConfig config = stable_diffusion(find_sampler("pndm"));
+  config.skip_prk_steps = false;
+  const auto scheduler = find_sampler("pndm").make(config);
+  scheduler->set_timesteps(10);
+  CHECK(scheduler->timesteps().size() == 19);
+  CHECK_THROWS_AS(scheduler->set_timesteps(3), Error);
+  scheduler->set_timesteps(10);
+  scheduler->set_begin_index(4);
+  const at::Tensor x = at::zeros({1, 4, 2, 2});
+  CHECK_THROWS_AS(scheduler->step(x, 4, x), Error);
+}
+
+TEST_CASE("DDPM's fixed_large_log is fixed_large said in logarithms") {
+  // diffusers takes the square root of that logarithm, which is NaN: no golden can be made.
+  SchedulerConfig config = stable_diffusion(find_sampler("ddpm"));
+  const at::Tensor x = at::randn({1, 4, 2, 2});
+  const at::Tensor noise = at::randn({1, 4, 2, 2});
+  const auto first_step = [&](const char* variance_type) {
+    config.variance_type = variance_type;
+    const auto scheduler = find_sampler("ddpm").make(config);
+    scheduler->set_timesteps(10);
+    return scheduler->step(x, 0, x, noise);
+  };
+  CHECK(first_step("fixed_large_log").equal(first_step("fixed_large")));
+  CHECK_FALSE(first_step("fixed_large").equal(first_step("fixed_small")));
+  CHECK_THROWS_AS(first_step("learned"), Error);
+}
+
+TEST_CASE("lambda_min_clipped bounds the steps of the DPM solvers") {
+  SchedulerConfig config = stable_diffusion(find_sampler("dpmpp-2m"));
+  config.beta_schedule = "squaredcos_cap_v2";
+  config.lambda_min_clipped = 0;
+  const auto scheduler = find_sampler("dpmpp-2m").make(config);
+  scheduler->set_timesteps(20);
+  CHECK(scheduler->timesteps().front() < 500);
+  CHECK_THROWS_AS(scheduler->set_timesteps(900), Error);
+}
+
+}  // namespace
+}  // namespace ldm::test

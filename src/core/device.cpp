@@ -117,10 +117,13 @@ int set_cpu_threads(int threads) {
   return at::get_num_threads();
 }
 
-void keep_freed_memory() {
+void set_allocator_mode(AllocatorMode mode) {
+  constexpr int kOneMiB = 1 << 20;
   constexpr int kOneGiB = 1 << 30;
-  mallopt(M_MMAP_THRESHOLD, kOneGiB);
+  mallopt(M_MMAP_THRESHOLD, mode == AllocatorMode::kWeights ? kOneMiB : kOneGiB);
   mallopt(M_TRIM_THRESHOLD, kOneGiB);
+  // What one thread frees must be there for the others too.
+  mallopt(M_ARENA_MAX, 1);
 }
 
 void release_freed_memory() { malloc_trim(0); }

@@ -108,7 +108,7 @@ SchedulerConfig Components::scheduler_config(const SamplerEntry& sampler) const 
 
 std::shared_ptr<Components> open_components(ModelFolder folder, const ExecutionRequest& execution,
                                             LoadObserver on_load) {
-  keep_freed_memory();
+  set_allocator_mode(AllocatorMode::kWeights);
   return std::make_shared<Components>(std::move(folder), execution, on_load);
 }
 

@@ -37,8 +37,11 @@ void LazyModule::load() {
   if (sha256_.empty()) {
     hash = std::async(std::launch::async, [this] { return hash_files(files_->weights); });
   }
+  Execution execution = execution_;
+  // Packing chooses the layout of convolutions on a CPU; rearranging them before is wasted.
+  if (execution.device.is_cpu()) execution.memory_format = c10::MemoryFormat::Contiguous;
   try {
-    load_weights(*module_, files_->weights, binding_, execution_);
+    load_weights(*module_, files_->weights, binding_, execution);
   } catch (Error& error) {
     throw error.with_context("loading " + files_->name);
   }

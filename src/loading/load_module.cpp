@@ -48,6 +48,8 @@ class ModuleLoader {
   void work() noexcept {
     std::vector<std::byte> staging;
     try {
+      // Gradient mode is per thread.
+      const c10::AutoGradMode no_grad(false);
       for (std::size_t i = next_++; i < binding_.entries.size() && !failed_; i = next_++) {
         load(binding_.entries[i], staging);
       }
@@ -63,34 +65,38 @@ class ModuleLoader {
 
  private:
   void load(const WeightBinding::Entry& entry, std::vector<std::byte>& staging) {
-    // Gradient mode is per thread.
-    const c10::AutoGradMode no_grad(false);
-    const TensorInfo& info = *files_.find(entry.file_key);
     at::Tensor& parameter = parameters_[entry.key];
-    const at::ScalarType stored = scalar_type(info.dtype);
-    const bool convolution = parameter.dim() == 4;
-    at::Tensor source;
-    if (stored == execution_.dtype && !convolution && execution_.device.is_cpu()) {
-      source = at::empty(info.shape, stored);
-    } else {
-      staging.resize(std::max<std::size_t>(staging.size(), info.byte_size()));
-      source = at::from_blob(staging.data(), info.shape, stored);
-    }
-    const std::span<std::byte> bytes(static_cast<std::byte*>(source.data_ptr()), info.byte_size());
-    files_.read(entry.file_key, bytes);
-    check_finite(entry, info, bytes);
-    source = source.view(parameter.sizes());
-    const auto format = convolution ? execution_.memory_format : c10::MemoryFormat::Contiguous;
-    const bool copy = source.data_ptr() == staging.data();
-    parameter.set_data(source.to(execution_.device, execution_.dtype, false, copy, format));
+    at::Tensor values = read(entry, staging).view(parameter.sizes());
+    const auto format =
+        parameter.dim() == 4 ? execution_.memory_format : c10::MemoryFormat::Contiguous;
+    parameter.set_data(values.to(execution_.device, execution_.dtype, false, false, format));
   }
 
-  void check_finite(const WeightBinding::Entry& entry, const TensorInfo& info,
-                    std::span<const std::byte> bytes) const {
-    const std::size_t bad = count_non_finite(info.dtype, bytes);
-    if (bad == 0) return;
+  /// The tensor in the wanted dtype on the host, flat. A piece at a time is read, checked and
+  /// converted while it is in the cache; pieces are small enough for ATen to stay on this thread.
+  at::Tensor read(const WeightBinding::Entry& entry, std::vector<std::byte>& staging) const {
+    constexpr std::int64_t kPiece = 32768;
+    const TensorInfo& info = *files_.find(entry.file_key);
+    const at::ScalarType stored = scalar_type(info.dtype);
+    const auto size = static_cast<std::int64_t>(c10::elementSize(stored));
+    const auto count = static_cast<std::int64_t>(info.byte_size()) / size;
+    staging.resize(static_cast<std::size_t>(kPiece * size));
+    at::Tensor values = at::empty({count}, execution_.dtype);
+    std::size_t non_finite = 0;
+    for (std::int64_t begin = 0; begin < count; begin += kPiece) {
+      const std::int64_t length = std::min(kPiece, count - begin);
+      const std::span<std::byte> bytes(staging.data(), static_cast<std::size_t>(length * size));
+      files_.read_part(entry.file_key, static_cast<std::uint64_t>(begin * size), bytes);
+      non_finite += count_non_finite(info.dtype, bytes);
+      values.narrow(0, begin, length).copy_(at::from_blob(bytes.data(), {length}, stored));
+    }
+    if (non_finite > 0) throw_non_finite(entry, non_finite);
+    return values;
+  }
+
+  [[noreturn]] void throw_non_finite(const WeightBinding::Entry& entry, std::size_t count) const {
     throw Error::model(cat(files_.file_of(entry.file_key).string(), ": tensor \"", entry.file_key,
-                           "\" holds ", bad, " NaN or Inf value(s)"),
+                           "\" holds ", count, " NaN or Inf value(s)"),
                        "the file is damaged or was trained to divergence; get it again");
   }
 
@@ -172,7 +178,7 @@ void load_weights(torch::nn::Module& module, const WeightFiles& files, const Wei
                   const Execution& execution) {
   ModuleLoader loader(module, files, binding, execution);
   std::vector<std::thread> helpers;
-  for (int i = 1; i < execution.threads && i < 8; ++i) {
+  for (int i = 1; i < std::min(execution.threads, 8); ++i) {
     helpers.emplace_back([&loader] { loader.work(); });
   }
   loader.work();

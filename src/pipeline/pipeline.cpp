@@ -139,6 +139,8 @@ at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, 
   }
   at::Tensor latents = start_latents(*components, plan, planned, first, randoms);
   components->unet.load();
+  // The first step packs weights; from then on temporaries are all there is.
+  set_allocator_mode(AllocatorMode::kWeights);
   const c10::InferenceMode inference;
   const at::Tensor expanded = context.repeat_interleave(count, 0);
   if (callbacks.on_denoise_start) callbacks.on_denoise_start();
@@ -157,6 +159,7 @@ at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, 
     synchronize(components->execution);
     check_finite(latents, cat("the latents at step ", i - planned.begin + 1), kHalfHint);
     step_seconds.push_back(watch.seconds());
+    set_allocator_mode(AllocatorMode::kActivations);
     const StepInfo info{i - planned.begin, total - planned.begin, first, count,
                         timestep,          step_seconds.back()};
     if (callbacks.on_step && !callbacks.on_step(info)) {
@@ -198,6 +201,7 @@ void Pipeline::Impl::run(const Plan& plan, const RunCallbacks& callbacks) {
     const int count = std::min(plan.request.batch_size, plan.request.num_images - first);
     const at::Tensor latents = denoise(plan, context, first, count, callbacks);
     if (plan.request.low_memory) components->unet.release();
+    release_freed_memory();
     for (int k = 0; k < count; ++k) {
       const Stopwatch watch;
       const at::Tensor one = latents.narrow(0, k, 1);

@@ -21,9 +21,12 @@ bool cpu_has_native_bf16();
 /// Sets how many threads ATen and OpenMP use; 0: one a core. Returns the number in force.
 int set_cpu_threads(int threads);
 
-/// Keeps large freed blocks in the process instead of giving their pages back after every operator:
-/// saves a page fault per 4 KiB of every temporary. Call once, before large allocations.
-void keep_freed_memory();
+/// What the process allocator is tuned for. `kWeights`: large blocks come from the system and go
+/// straight back, so that loading and packing leave no holes. `kActivations`: freed blocks are
+/// kept, which saves a page fault per 4 KiB of every temporary in the denoising loop.
+enum class AllocatorMode { kWeights, kActivations };
+
+void set_allocator_mode(AllocatorMode mode);
 
 /// Gives all freed memory back to the system: between stages, when a model was let go.
 void release_freed_memory();

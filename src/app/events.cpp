@@ -33,6 +33,7 @@ Json plan_event(const RunFacts& facts, const std::vector<std::filesystem::path>&
   out["scheduler"] = plan.scheduler_class;
   out["latent_shape"] = plan.latent_shape;
   out["memory_bytes"] = plan.memory_bytes;
+  if (plan.seconds > 0) out["estimated_seconds"] = plan.seconds;
   out["prompt"] = tokens_json(plan.prompt);
   out["negative_prompt"] = tokens_json(plan.negative_prompt);
   out["model"] = facts.model_name;

@@ -201,8 +201,10 @@ void generate(const Options& command_line, Session& session) {
   run.facts.plan = pipeline.plan(make_request(run.options, run.inputs));
   check_eta(run.facts.plan);
   check_outputs_free(run);
+  const bool dry_run = run.options.dry_run.value_or(false);
+  if (dry_run) run.facts.plan.seconds = pipeline.estimate_seconds(run.facts.plan);
   announce_plan(run);
-  if (run.options.dry_run.value_or(false)) {
+  if (dry_run) {
     if (!run.console.json) run.console.result(plan_text(run.facts, run.outputs));
     return;
   }

@@ -93,7 +93,10 @@ std::string nearest_word(std::string_view word, std::span<const std::string> can
   std::size_t best_distance = std::max<std::size_t>(1, word.size() / 2) + 1;
   for (const std::string& candidate : candidates) {
     const std::size_t distance = edit_distance(word, candidate);
-    if (distance < best_distance) {
+    // On a tie the longer one: letters are left out more often than added.
+    const bool longer =
+        distance == best_distance && !best.empty() && candidate.size() > best.size();
+    if (distance < best_distance || longer) {
       best = candidate;
       best_distance = distance;
     }

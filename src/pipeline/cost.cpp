@@ -1,8 +1,12 @@
 #include "ldm/pipeline/cost.h"
 
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
+#include <chrono>
+#include <string_view>
 
 #include "ldm/loading/components.h"
 
@@ -39,7 +43,90 @@ double decoder_activations(const Components& c, const Plan& plan) {
   return 4.0 * pixels * width * bytes_of(c.vae.execution().dtype);
 }
 
+bool contains(const std::string& key, std::string_view part) {
+  return key.find(part) != std::string::npos;
+}
+
+/// Which halving of the picture a parameter works at: down_blocks.I and up_blocks.(last - I).
+int level_of(const std::string& key, int levels) {
+  const auto number_after = [&key](std::string_view prefix) {
+    const std::size_t at = key.find(prefix);
+    return at == std::string::npos ? -1 : key[at + prefix.size()] - '0';
+  };
+  if (const int down = number_after("down_blocks."); down >= 0) return down;
+  if (const int up = number_after("up_blocks."); up >= 0) {
+    return levels - 1 - up - (contains(key, "upsamplers") ? 1 : 0);
+  }
+  return key.find("mid_block") == std::string::npos ? 0 : levels - 1;
+}
+
+/// Rows of x that a UNet weight multiplies: pixels of its level, text tokens, or one.
+double rows_of(const std::string& key, double pixels) {
+  if (contains(key, "time_emb") || contains(key, "embedding")) return 1;
+  if (contains(key, "attn2.to_k") || contains(key, "attn2.to_v")) return 77;
+  return pixels;
+}
+
+/// Multiply-adds count as two operations; matrices and convolution kernels only.
+double layer_flops(const at::Tensor& weight, double rows) {
+  return weight.dim() < 2 ? 0.0 : 2.0 * rows * static_cast<double>(weight.numel());
+}
+
+double pixels_at(std::int64_t h, std::int64_t w, int level) {
+  return static_cast<double>(h * w) / static_cast<double>(1LL << (2 * level));
+}
+
+/// Operations a second of a matrix product in the execution's dtype on its device.
+double matrix_rate(const Execution& execution) {
+  constexpr std::int64_t kSide = 1024;
+  const auto options = at::TensorOptions().device(execution.device).dtype(execution.dtype);
+  const at::Tensor a = at::ones({kSide, kSide}, options);
+  double best = 0;
+  for (int trial = 0; trial < 4; ++trial) {
+    const auto start = std::chrono::steady_clock::now();
+    // Reading one element back waits for the device.
+    at::matmul(a, a)[0][0].item();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    best = std::max(best, 2.0 * kSide * kSide * kSide / seconds.count());
+  }
+  return best;
+}
+
 }  // namespace
+
+double unet_flops(const models::UNet2DConditionModelImpl& unet, std::int64_t h, std::int64_t w) {
+  const auto levels = static_cast<int>(unet.config.levels());
+  double flops = 0;
+  for (const auto& item : unet.named_parameters()) {
+    const double pixels = pixels_at(h, w, level_of(item.key(), levels));
+    flops += layer_flops(item.value(), rows_of(item.key(), pixels));
+    // Self-attention: scores and weighted sum over all pairs of pixels, of the width of to_q.
+    if (contains(item.key(), "attn1.to_q.weight")) {
+      flops += 4.0 * pixels * pixels * static_cast<double>(item.value().size(0));
+    }
+  }
+  return flops;
+}
+
+double decoder_flops(const models::AutoencoderKLImpl& vae, std::int64_t h, std::int64_t w) {
+  const auto levels = static_cast<int>(vae.config.block_out_channels.size());
+  double flops = 0;
+  for (const auto& item : vae.decoder->named_parameters()) {
+    // Sizes double from the latents' upwards: level 0 is the picture, the last the latents.
+    const bool at_latents = contains(item.key(), "conv_in") || contains(item.key(), "mid_block");
+    const int level = at_latents ? levels - 1 : level_of(item.key(), levels);
+    flops += layer_flops(item.value(), pixels_at(h << (levels - 1), w << (levels - 1), level));
+  }
+  return flops;
+}
+
+double estimate_seconds(const Components& c, const Plan& plan) {
+  const std::int64_t h = plan.latent_shape[1];
+  const std::int64_t w = plan.latent_shape[2];
+  const double rows = plan.steps * (plan.guided ? 2.0 : 1.0);
+  const double image = rows * unet_flops(*c.unet.bare(), h, w) + decoder_flops(*c.vae.bare(), h, w);
+  return plan.request.num_images * image / matrix_rate(c.execution);
+}
 
 double estimate_memory(const Components& c, const Plan& plan) {
   const double text = weight_bytes(*c.text_encoder.bare(), c.text_encoder.execution().dtype);

@@ -20,6 +20,7 @@
 #include "ldm/core/random.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/components.h"
+#include "ldm/pipeline/cost.h"
 #include "ldm/pipeline/guidance.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/plan.h"
@@ -224,6 +225,10 @@ Pipeline::Pipeline(std::shared_ptr<Components> components) : impl_(std::make_uni
 Pipeline::~Pipeline() = default;
 
 Plan Pipeline::plan(const Request& request) const { return make_plan(*impl_->components, request); }
+
+double Pipeline::estimate_seconds(const Plan& plan) const {
+  return ldm::estimate_seconds(*impl_->components, plan);
+}
 
 void Pipeline::run(const Plan& plan, const RunCallbacks& callbacks) {
   const Execution& execution = impl_->components->execution;

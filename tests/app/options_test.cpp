@@ -165,7 +165,7 @@ TEST_CASE("config files fill what the command line leaves open") {
   CHECK(!options.eta);
 }
 
-TEST_CASE("--print-config's text reads back the same") {
+TEST_CASE("the printed config reads back the same") {
   const test::TempDir dir;
   const Options options =
       parse({"-p", "a \"b\" é", "-s", "7", "-g", "2.1", "--low-memory"}).options;

@@ -8,7 +8,7 @@ namespace fs = std::filesystem;
 
 const std::string kDefaultModel = LDM_SOURCE_DIR "/weights/default";
 
-TEST_CASE("--help and --version") {
+TEST_CASE("help and version") {
   const ProgramResult help = ldm_gen({"--help"});
   CHECK(help.exit_code == 0);
   CHECK(help.err.empty());
@@ -91,7 +91,7 @@ TEST_CASE("inspect tells what a model is") {
   CHECK(ldm_gen({"inspect"}).out == text.out);
 }
 
-TEST_CASE("--dry-run plans without touching anything") {
+TEST_CASE("a dry run plans without touching anything") {
   const TempDir dir;
   const std::vector<std::string> args = {"-p",      "a red apple", "-s",       "1",
                                          "--steps", "4",           "--dry-run"};
@@ -116,7 +116,7 @@ TEST_CASE("--dry-run plans without touching anything") {
   CHECK(files_below(dir.path()).empty());
 }
 
-TEST_CASE("--print-config writes all options, the model's defaults filled in") {
+TEST_CASE("print-config writes all options, the defaults of the model filled in") {
   const TempDir dir;
   const ProgramResult first = ldm_gen_in(dir, {"-p", "x", "--steps", "3", "--print-config"});
   INFO(first.err);

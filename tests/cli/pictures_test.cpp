@@ -230,7 +230,7 @@ TEST_CASE("the model can come from the environment") {
   CHECK(ldm_gen(quick({"-s", "1", "-o", "b.png"}), setup).exit_code == 4);
 }
 
-TEST_CASE("--metadata, --quiet and --timings") {
+TEST_CASE("metadata, quiet and timings") {
   const TempDir dir;
   const ProgramResult quiet =
       ldm_gen_in(dir, quick({"-s", "1", "-o", "q.png", "--quiet", "--metadata", "none"}));

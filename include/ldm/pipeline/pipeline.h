@@ -52,6 +52,10 @@ class Pipeline {
   /// values that cannot work with this model, all of them in one message.
   Plan plan(const Request& request) const;
 
+  /// Estimated seconds that a plan takes on this machine, loading aside; tries the device's speed
+  /// for about a tenth of a second.
+  double estimate_seconds(const Plan& plan) const;
+
   /// Computes the pictures of a plan. Throws Error::non_finite instead of handing out a picture of
   /// NaNs, Error::stopped when `on_step` returns false.
   void run(const Plan& plan, const RunCallbacks& callbacks);

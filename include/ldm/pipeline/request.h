@@ -81,6 +81,7 @@ struct Plan {
   int steps = 0;                           ///< UNet calls a batch: timesteps.size()
   bool guided = true;                      ///< whether the unconditional half is computed
   std::vector<std::int64_t> latent_shape;  ///< of one image [C, h, w]
+  double seconds = 0;       ///< estimated, where Pipeline::estimate_seconds filled it in
   double memory_bytes = 0;  ///< estimated peak of host memory (or device memory on CUDA)
 };
 

@@ -1,10 +1,11 @@
 # One static library a row of the layer table (src/README.md), from the row's folder.
 
 # ldm_row(NAME [FOLDER DIR] [ONLY stems…] [EXCLUDE stems…] [LIBRARIES …]
-#         [PRECOMPILE | PRECOMPILE_FROM target])
+#         [PRECOMPILE headers… | PRECOMPILE_FROM target])
 # Adds ldm_NAME from src/FOLDER/*.cpp (default FOLDER: NAME), ONLY or without the named files.
 function(ldm_row name)
-  cmake_parse_arguments(ROW "PRECOMPILE" "FOLDER;PRECOMPILE_FROM" "ONLY;EXCLUDE;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ROW "" "FOLDER;PRECOMPILE_FROM" "ONLY;EXCLUDE;LIBRARIES;PRECOMPILE"
+                        ${ARGN})
   if(NOT ROW_FOLDER)
     set(ROW_FOLDER ${name})
   endif()
@@ -21,7 +22,7 @@ function(ldm_row name)
   target_include_directories(ldm_${name} PUBLIC "${PROJECT_SOURCE_DIR}/include")
   target_link_libraries(ldm_${name} PUBLIC ${ROW_LIBRARIES} PRIVATE ldm_warnings)
   if(ROW_PRECOMPILE)
-    target_precompile_headers(ldm_${name} PRIVATE <torch/nn/module.h> <torch/nn/pimpl.h>)
+    target_precompile_headers(ldm_${name} PRIVATE ${ROW_PRECOMPILE})
   elseif(ROW_PRECOMPILE_FROM)
     target_precompile_headers(ldm_${name} REUSE_FROM ${ROW_PRECOMPILE_FROM})
   endif()

@@ -52,11 +52,11 @@ std::int64_t side_unit(const Components& c) {
   return std::max<std::int64_t>(8, c.vae.bare()->config.downsampling());
 }
 
-int resolve_side(int asked, int image, std::int64_t latents, const Components& c,
-                 std::int64_t unit) {
+int resolve_side(int asked, int image, std::int64_t latents, const Components& c) {
+  const std::int64_t downsampling = c.vae.bare()->config.downsampling();
   if (asked != 0) return asked;
-  if (latents > 0) return static_cast<int>(latents * c.vae.bare()->config.downsampling());
-  if (image > 0) return static_cast<int>(std::max<std::int64_t>(unit, image - image % unit));
+  if (latents > 0) return static_cast<int>(latents * downsampling);
+  if (image > 0) return static_cast<int>(std::max(downsampling, image - image % downsampling));
   return static_cast<int>(model_side(c));
 }
 
@@ -68,16 +68,20 @@ void check_side(Faults& faults, const char* name, int side, std::int64_t unit) {
 }
 
 void resolve_size(Request& request, const Components& c, Faults& faults) {
-  const std::int64_t unit = side_unit(c);
+  // A size that is asked for follows the reference's rule; one that a picture brings only has to
+  // have whole latents.
+  const std::int64_t whole = c.vae.bare()->config.downsampling();
+  const std::int64_t width_unit = request.width != 0 ? side_unit(c) : whole;
+  const std::int64_t height_unit = request.height != 0 ? side_unit(c) : whole;
   const bool latents = request.init_latents && request.init_latents->shape.size() == 4;
   const Image empty;
   const Image& image = request.init_image ? *request.init_image : empty;
-  request.width = resolve_side(request.width, image.width,
-                               latents ? request.init_latents->shape[3] : 0, c, unit);
-  request.height = resolve_side(request.height, image.height,
-                                latents ? request.init_latents->shape[2] : 0, c, unit);
-  check_side(faults, "width", request.width, unit);
-  check_side(faults, "height", request.height, unit);
+  request.width =
+      resolve_side(request.width, image.width, latents ? request.init_latents->shape[3] : 0, c);
+  request.height =
+      resolve_side(request.height, image.height, latents ? request.init_latents->shape[2] : 0, c);
+  check_side(faults, "width", request.width, width_unit);
+  check_side(faults, "height", request.height, height_unit);
   if (std::int64_t{request.width} * request.height > kMostPixels) {
     faults.add(request.width, "x", request.height, " is more than 64 megapixels");
   }

@@ -155,7 +155,7 @@ PlannedScheduler make_planned_scheduler(const Components& c, const Request& requ
   // The public pipelines force these two on whatever the model's file says.
   config.steps_offset = 1;
   config.clip_sample = false;
-  // Runge-Kutta steps only make sense from the schedule's start.
+  // PNDM cannot start inside its Runge-Kutta steps; the public class does, at a wrong noise level.
   if (request.is_image_to_image()) config.skip_prk_steps = true;
   const SchedulerOverrides& over = request.scheduler;
   if (over.timestep_spacing) config.timestep_spacing = *over.timestep_spacing;

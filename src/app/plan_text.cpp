@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "ldm/app/option_values.h"
+#include "ldm/app/progress.h"
 #include "ldm/core/text.h"
 
 namespace ldm::app {
@@ -40,16 +41,6 @@ std::string sampler_row(const Plan& plan) {
   return row("sampler", text);
 }
 
-std::string seconds_text(double seconds) {
-  std::array<char, 32> buffer{};
-  if (seconds < 120) {
-    std::snprintf(buffer.data(), buffer.size(), "%.2g s", seconds);
-  } else {
-    std::snprintf(buffer.data(), buffer.size(), "%.1f min", seconds / 60);
-  }
-  return buffer.data();
-}
-
 std::string outputs_row(const std::vector<std::filesystem::path>& outputs) {
   if (outputs.empty()) return {};
   std::string text = outputs.front().string();
@@ -78,7 +69,7 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
   out += row("machine", cat(facts.execution.device, ", ", facts.execution.dtype, ", ",
                             facts.execution.threads, " threads, ", facts.execution.isa));
   out += row("memory", cat("about ", human_bytes(plan.memory_bytes)));
-  if (plan.seconds > 0) out += row("time", cat("about ", seconds_text(plan.seconds)));
+  if (plan.seconds > 0) out += row("time", cat("about ", clock_text(plan.seconds)));
   out += outputs_row(outputs);
   out += row("timesteps", numbers(plan.timesteps));
   out += row("sigmas", numbers(plan.sigmas));

@@ -4,7 +4,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/loading/model_folder.h"
+#include "ldm/loading/model_files.h"
 
 namespace ldm::app {
 namespace {

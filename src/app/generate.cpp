@@ -15,7 +15,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
-#include "ldm/loading/model_folder.h"
+#include "ldm/loading/model_files.h"
 #include "ldm/loading/open.h"
 #include "ldm/pipeline/pipeline.h"
 
@@ -43,7 +43,7 @@ void apply_modes(const Options& options, Session& session) {
 }
 
 void print_config(Run& run) {
-  const ModelFolder folder = ModelFolder::open(resolve_model(run.options));
+  const ModelFiles folder = open_model(resolve_model(run.options));
   fill_defaults(run.options, folder.defaults);
   const std::string text = config_text(run.options);
   run.console.result(text.substr(0, text.size() - 1));
@@ -75,7 +75,7 @@ void prepare(Run& run) {
 
 void open_model(Run& run) {
   const fs::path path = resolve_model(run.options);
-  ModelFolder folder = ModelFolder::open(path);
+  ModelFiles folder = open_model(path);
   fill_defaults(run.options, folder.defaults);
   run.facts.model_name = model_display_name(run.options, path);
   run.facts.family = folder.family.name;

@@ -4,7 +4,7 @@
 #include "ldm/app/commands.h"
 #include "ldm/core/text.h"
 #include "ldm/io/hash.h"
-#include "ldm/loading/model_folder.h"
+#include "ldm/loading/model_files.h"
 
 namespace ldm::app {
 namespace {
@@ -28,16 +28,16 @@ Json component_json(const ComponentFiles& component) {
   Json out = {{"name", component.name}, {"class", component.class_name}};
   std::int64_t parameters = 0;
   std::map<std::string, std::int64_t> dtypes;
-  for (const std::string& name : component.weights.names()) {
-    const TensorInfo& info = *component.weights.find(name);
+  for (const std::string& name : component.weights->names()) {
+    const TensorInfo& info = *component.weights->find(name);
     parameters += element_count(info);
     ++dtypes[std::string(dtype_name(info.dtype))];
   }
-  out["tensors"] = component.weights.size();
+  out["tensors"] = component.weights->size();
   out["parameters"] = parameters;
   out["dtypes"] = dtypes;
   out["files"] = Json::array();
-  for (const WeightFiles::File& file : component.weights.files()) {
+  for (const SourceFile& file : component.weights->files()) {
     out["files"].push_back({{"name", file.path.filename().string()},
                             {"bytes", file.size},
                             {"sha256", sha256_file(file.path)}});
@@ -46,7 +46,7 @@ Json component_json(const ComponentFiles& component) {
   return out;
 }
 
-Json model_json(const ModelFolder& folder, const std::string& name) {
+Json model_json(const ModelFiles& folder, const std::string& name) {
   Json out = {{"schema", 1}, {"model", name}, {"path", folder.path.string()}};
   out["family"] = folder.family.name;
   out["evidence"] = folder.family.evidence;
@@ -114,7 +114,7 @@ void inspect_model(const std::string& model, const Options& options, Console& co
   Options named = options;
   if (!model.empty()) named.model = model;
   const std::filesystem::path path = resolve_model(named);
-  const Json out = model_json(ModelFolder::open(path), model_display_name(named, path));
+  const Json out = model_json(open_model(path), model_display_name(named, path));
   if (console.json) {
     console.result(out.dump(-1, ' ', false, Json::error_handler_t::replace));
   } else {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "ldm/core/error.h"
 #include "ldm/core/text.h"
 
 namespace ldm {
@@ -25,10 +24,11 @@ constexpr std::array<KeyRule, 4> kVaeRules = {
     {{"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}}};
 
 const std::array<KeyMap, 3> kMaps = {{
-    {"text_encoder", "text_model.", kBareClip, {}, kIgnoredClip},
-    {"unet", {}, {}, {}, {}},
-    {"vae", {}, {}, kVaeRules, {}},
+    {"CLIPTextModel", "text_model.", kBareClip, {}, kIgnoredClip},
+    {"AutoencoderKL", {}, {}, kVaeRules, {}},
+    {"VQModel", {}, {}, kVaeRules, {}},
 }};
+constexpr KeyMap kSameNames{};
 
 bool starts_with_any(std::string_view key, std::span<const std::string_view> prefixes) {
   return std::any_of(prefixes.begin(), prefixes.end(), [&](std::string_view prefix) {
@@ -54,11 +54,11 @@ std::optional<std::string> KeyMap::rename(std::string_view key) const {
   return name;
 }
 
-const KeyMap& key_map(std::string_view component) {
+const KeyMap& key_map(std::string_view class_name) {
   for (const KeyMap& map : kMaps) {
-    if (map.component == component) return map;
+    if (map.class_name == class_name) return map;
   }
-  throw Error::internal(cat("no key map for component ", component));
+  return kSameNames;
 }
 
 }  // namespace ldm

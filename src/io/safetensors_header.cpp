@@ -335,14 +335,6 @@ void read_json(std::string_view text, const SafetensorsLimits& limits, Safetenso
 
 }  // namespace
 
-std::string describe(const TensorInfo& info) {
-  std::string text = cat(dtype_name(info.dtype), " [");
-  for (std::size_t i = 0; i < info.shape.size(); ++i) {
-    text += cat(i > 0 ? ", " : "", info.shape[i]);
-  }
-  return text + "]";
-}
-
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> prefix,
                                            std::uint64_t file_size, const std::string& file,
                                            const SafetensorsLimits& limits) {

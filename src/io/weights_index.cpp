@@ -174,12 +174,6 @@ std::vector<std::string> WeightFiles::names() const {
   return names;
 }
 
-void WeightFiles::read(std::string_view name, std::span<std::byte> out) const {
-  const auto found = where_.find(name);
-  if (found == where_.end()) throw Error::model(cat("no tensor \"", name, "\""));
-  files_[found->second.file]->read(*found->second.info, out);
-}
-
 void WeightFiles::read_part(std::string_view name, std::uint64_t offset,
                             std::span<std::byte> out) const {
   const auto found = where_.find(name);
@@ -192,16 +186,10 @@ fs::path WeightFiles::file_of(std::string_view name) const {
   return found == where_.end() ? fs::path{} : files_[found->second.file]->path();
 }
 
-std::vector<WeightFiles::File> WeightFiles::files() const {
-  std::vector<File> list;
+std::vector<SourceFile> WeightFiles::files() const {
+  std::vector<SourceFile> list;
   for (const auto& file : files_) list.push_back({file->path(), file->size()});
   return list;
-}
-
-std::uint64_t WeightFiles::total_bytes() const {
-  std::uint64_t total = 0;
-  for (const auto& [name, place] : where_) total += place.info->byte_size();
-  return total;
 }
 
 void WeightFiles::check_unchanged() const {

@@ -5,24 +5,17 @@
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/loading/component_factory.h"
 #include "ldm/loading/config_fields.h"
 
 namespace ldm {
 namespace {
 
-std::string config_path(const ComponentFiles& files) { return files.name + "/config.json"; }
-
-template <typename Config>
-Config component_config(const ModelFolder& folder, const std::string& name) {
-  const ComponentFiles& files = folder.component(name);
-  return read_config<Config>(files.config, (folder.path / config_path(files)).string());
-}
-
 std::int64_t stored_parameters(const ComponentFiles& files) {
   std::int64_t count = 0;
-  for (const std::string& name : files.weights.names()) {
+  for (const std::string& name : files.weights->names()) {
     std::int64_t elements = 1;
-    for (const std::int64_t dim : files.weights.find(name)->shape) elements *= dim;
+    for (const std::int64_t dim : files.weights->find(name)->shape) elements *= dim;
     count += elements;
   }
   return count;
@@ -33,66 +26,72 @@ Execution text_execution(const Execution& execution) {
   return execution.device.is_cpu() ? execution.with_dtype(c10::ScalarType::Float) : execution;
 }
 
-void check_fit_together(const Components& c) {
-  const auto& unet = c.unet.bare()->config;
-  const auto& text = c.text_encoder.bare()->config;
-  const auto& vae = c.vae.bare()->config;
-  std::vector<std::string> faults;
-  for (const std::int64_t context : unet.cross_attention_dim.values) {
-    if (context == text.hidden_size) continue;
+void check_text_fits(const Components& c, std::vector<std::string>& faults) {
+  const std::int64_t context = c.unet.bare().shape().context_dim;
+  if (!c.text_encoder) {
+    if (context != 0) {
+      faults.push_back(cat("the UNet attends to a text ", context,
+                           " wide, and there is no text encoder"));
+    }
+    return;
+  }
+  const models::TextEncoderImpl& text = c.text_encoder->bare();
+  if (context != text.hidden_size()) {
     faults.push_back(cat("the UNet's cross_attention_dim is ", context,
-                         ", the text encoder's hidden_size ", text.hidden_size));
-    break;
+                         ", the text encoder's hidden_size ", text.hidden_size()));
   }
-  if (unet.out_channels != vae.latent_channels) {
-    faults.push_back(cat("the UNet makes ", unet.out_channels,
-                         " latent channels, the autoencoder has ", vae.latent_channels));
+  if (c.tokenizer && static_cast<std::int64_t>(c.tokenizer->max_length()) > text.max_positions()) {
+    faults.push_back(cat("the tokenizer gives ", c.tokenizer->max_length(),
+                         " tokens, the text encoder has ", text.max_positions(), " positions"));
   }
-  if (static_cast<std::int64_t>(c.tokenizer.max_length()) > text.max_position_embeddings) {
-    faults.push_back(cat("the tokenizer gives ", c.tokenizer.max_length(),
-                         " tokens, the text encoder has ", text.max_position_embeddings,
-                         " positions"));
+}
+
+void check_fit_together(const Components& c) {
+  std::vector<std::string> faults;
+  check_text_fits(c, faults);
+  const std::int64_t made = c.unet.bare().shape().out_channels;
+  const std::int64_t read = c.vae.bare().shape().latent_channels;
+  if (made != read) {
+    faults.push_back(cat("the UNet makes ", made, " latent channels, the autoencoder has ", read));
   }
-  if (!faults.empty()) throw Error::model(cat(c.folder.path.string(), ": ", join(faults, "; ")));
+  if (!faults.empty()) throw Error::model(cat(c.files.path.string(), ": ", join(faults, "; ")));
 }
 
 void check_complete(const Components& c) {
+  std::vector<const LazyModule*> modules = {&c.unet, &c.vae};
+  if (c.text_encoder) modules.insert(modules.begin(), &*c.text_encoder);
   std::vector<std::string> problems;
-  const std::array<const LazyModule*, 3> modules = {&c.text_encoder, &c.unet, &c.vae};
   for (const LazyModule* module : modules) {
     std::string text = module->binding().problems(module->name());
     if (!text.empty()) problems.push_back(std::move(text));
   }
   if (problems.empty()) return;
   throw Error::model(
-      cat(c.folder.path.string(), ": weights do not fit the configs: ", join(problems, "; ")),
-      cat("compare with: ldm-gen inspect ", c.folder.path.string()));
+      cat(c.files.path.string(), ": weights do not fit the configs: ", join(problems, "; ")),
+      cat("compare with: ldm-gen inspect ", c.files.path.string()));
 }
 
 }  // namespace
 
-Components::Components(ModelFolder model_folder, const ExecutionRequest& request,
+Components::Components(ModelFiles model_files, const ExecutionRequest& request,
                        const LoadObserver& on_load)
-    : folder(std::move(model_folder)),
-      execution(resolve_execution(request, stored_parameters(folder.component("unet")))),
-      tokenizer(CLIPTokenizer::from_folder(folder.tokenizer)),
-      text_encoder(
-          models::CLIPTextModel(component_config<models::CLIPTextConfig>(folder, "text_encoder")),
-          folder.component("text_encoder"), text_execution(execution), on_load),
-      unet(models::UNet2DConditionModel(
-               component_config<models::UNet2DConditionConfig>(folder, "unet")),
-           folder.component("unet"), execution, on_load),
-      vae(models::AutoencoderKL(component_config<models::AutoencoderKLConfig>(folder, "vae")),
-          folder.component("vae"), execution, on_load) {
+    : files(std::move(model_files)),
+      execution(resolve_execution(request, stored_parameters(files.component("unet")))),
+      unet(make_denoiser(files.component("unet")), files.component("unet"), execution, on_load),
+      vae(make_autoencoder(files.component("vae")), files.component("vae"), execution, on_load) {
+  if (const ComponentFiles* text = files.find("text_encoder")) {
+    text_encoder.emplace(make_text_encoder(*text), *text, text_execution(execution), on_load);
+  }
+  if (!files.tokenizer.empty()) tokenizer = open_tokenizer(files.tokenizer);
   check_complete(*this);
   check_fit_together(*this);
 }
 
 const SamplerEntry& Components::default_sampler() const {
-  const auto name = folder.scheduler_config.find("_class_name");
-  if (name == folder.scheduler_config.end() || !name->is_string()) {
+  const auto name = files.scheduler_config.find("_class_name");
+  if (name == files.scheduler_config.end() || !name->is_string()) {
     throw Error::model(
-        cat((folder.path / "scheduler/scheduler_config.json").string(), ": no _class_name"),
+        cat(files.scheduler_source, ": no _class_name"),
         "choose a sampler with --sampler");
   }
   return find_sampler_by_class(name->get<std::string>());
@@ -101,15 +100,15 @@ const SamplerEntry& Components::default_sampler() const {
 SchedulerConfig Components::scheduler_config(const SamplerEntry& sampler) const {
   SchedulerConfig config = sampler.defaults();
   // A file made for another class has fields that this one does not know: not worth a warning.
-  read_fields(folder.scheduler_config, config,
-              (folder.path / "scheduler/scheduler_config.json").string());
+  read_fields(files.scheduler_config, config,
+              files.scheduler_source);
   return config;
 }
 
-std::shared_ptr<Components> open_components(ModelFolder folder, const ExecutionRequest& execution,
+std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionRequest& execution,
                                             LoadObserver on_load) {
   set_allocator_mode(AllocatorMode::kWeights);
-  return std::make_shared<Components>(std::move(folder), execution, on_load);
+  return std::make_shared<Components>(std::move(files), execution, on_load);
 }
 
 ExecutionSummary execution_summary(const Components& components) {
@@ -118,8 +117,8 @@ ExecutionSummary execution_summary(const Components& components) {
 
 std::map<std::string, std::string> weight_hashes(const Components& components) {
   std::map<std::string, std::string> hashes;
-  const std::array<const LazyModule*, 3> modules = {&components.text_encoder, &components.unet,
-                                                    &components.vae};
+  std::vector<const LazyModule*> modules = {&components.unet, &components.vae};
+  if (components.text_encoder) modules.push_back(&*components.text_encoder);
   for (const LazyModule* module : modules) {
     if (!module->sha256().empty()) hashes.emplace(module->name(), module->sha256());
   }

@@ -6,7 +6,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
-#include "ldm/loading/model_folder.h"
+#include "ldm/loading/model_files.h"
 
 namespace ldm {
 namespace fs = std::filesystem;

@@ -13,9 +13,9 @@ namespace ldm {
 namespace {
 
 /// The file's digest, or the digest of the shards' digests in order.
-std::string hash_files(const WeightFiles& files) {
+std::string hash_files(const TensorSource& files) {
   std::string all;
-  for (const WeightFiles::File& file : files.files()) all += sha256_file(file.path);
+  for (const SourceFile& file : files.files()) all += sha256_file(file.path);
   if (files.files().size() == 1) return all;
   return sha256_hex(std::as_bytes(std::span(all)));
 }
@@ -28,20 +28,20 @@ LazyModule::LazyModule(std::shared_ptr<torch::nn::Module> module, const Componen
       files_(&files),
       execution_(execution),
       on_load_(std::move(on_load)),
-      binding_(bind_weights(*module_, files.weights, key_map(files.name))) {}
+      binding_(bind_weights(*module_, *files.weights, key_map(files.class_name))) {}
 
 void LazyModule::load() {
   if (loaded_) return;
   const auto start = std::chrono::steady_clock::now();
   std::future<std::string> hash;
   if (sha256_.empty()) {
-    hash = std::async(std::launch::async, [this] { return hash_files(files_->weights); });
+    hash = std::async(std::launch::async, [this] { return hash_files(*files_->weights); });
   }
   Execution execution = execution_;
   // Packing chooses the layout of convolutions on a CPU; rearranging them before is wasted.
   if (execution.device.is_cpu()) execution.memory_format = c10::MemoryFormat::Contiguous;
   try {
-    load_weights(*module_, files_->weights, binding_, execution);
+    load_weights(*module_, *files_->weights, binding_, execution);
   } catch (Error& error) {
     throw error.with_context("loading " + files_->name);
   }

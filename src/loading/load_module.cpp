@@ -37,7 +37,7 @@ bool fits(at::IntArrayRef expected, at::IntArrayRef found) {
 
 class ModuleLoader {
  public:
-  ModuleLoader(torch::nn::Module& module, const WeightFiles& files, const WeightBinding& binding,
+  ModuleLoader(torch::nn::Module& module, const TensorSource& files, const WeightBinding& binding,
                const Execution& execution)
       : parameters_(module.named_parameters()),
         files_(files),
@@ -101,7 +101,7 @@ class ModuleLoader {
   }
 
   torch::OrderedDict<std::string, at::Tensor> parameters_;
-  const WeightFiles& files_;
+  const TensorSource& files_;
   const WeightBinding& binding_;
   const Execution& execution_;
   std::atomic<std::size_t> next_{0};
@@ -146,7 +146,7 @@ std::string WeightBinding::problems(const std::string& component) const {
   return text.empty() ? text : cat(component, ": ", text);
 }
 
-WeightBinding bind_weights(const torch::nn::Module& module, const WeightFiles& files,
+WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& files,
                            const KeyMap& map) {
   std::map<std::string, std::string> by_name;
   for (const std::string& file_key : files.names()) {
@@ -174,7 +174,7 @@ WeightBinding bind_weights(const torch::nn::Module& module, const WeightFiles& f
   return binding;
 }
 
-void load_weights(torch::nn::Module& module, const WeightFiles& files, const WeightBinding& binding,
+void load_weights(torch::nn::Module& module, const TensorSource& files, const WeightBinding& binding,
                   const Execution& execution) {
   ModuleLoader loader(module, files, binding, execution);
   std::vector<std::thread> helpers;

@@ -1,11 +1,13 @@
-#include "ldm/loading/model_folder.h"
+#include "ldm/loading/model_files.h"
 
 #include <array>
+#include <optional>
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
 #include "ldm/io/json.h"
+#include "ldm/io/weights_index.h"
 #include "ldm/loading/config_fields.h"
 
 namespace ldm {
@@ -13,16 +15,18 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// A part of a model under the names that published indexes give it.
 struct ComponentRow {
   const char* name;
-  const char* class_name;
+  std::array<const char*, 3> folders;
   const char* stem;
+  bool required;
 };
 
 constexpr std::array<ComponentRow, 3> kComponents = {{
-    {"text_encoder", "CLIPTextModel", "model"},
-    {"unet", "UNet2DConditionModel", "diffusion_pytorch_model"},
-    {"vae", "AutoencoderKL", "diffusion_pytorch_model"},
+    {"text_encoder", {"text_encoder", "bert", "class_embedder"}, "model", false},
+    {"unet", {"unet", nullptr, nullptr}, "diffusion_pytorch_model", true},
+    {"vae", {"vae", "vqvae", nullptr}, "diffusion_pytorch_model", true},
 }};
 
 void check_is_model_folder(const fs::path& folder) {
@@ -32,10 +36,6 @@ void check_is_model_folder(const fs::path& folder) {
     throw Error::model(cat("no model at ", folder.string()),
                        "give a diffusers folder with --model, or set LDM_MODEL");
   }
-  if (!fs::is_directory(status)) {
-    throw Error::model(cat(folder.string(), " is a file, not a diffusers model folder"),
-                       "single-file checkpoints must be converted to a folder first");
-  }
   if (!fs::exists(folder / "model_index.json", error)) {
     throw Error::model(
         cat(folder.string(), " is not a diffusers model folder: no model_index.json"),
@@ -43,27 +43,34 @@ void check_is_model_folder(const fs::path& folder) {
   }
 }
 
-/// The class that model_index.json names for a component: ["diffusers", "UNet2DConditionModel"].
+/// The class that model_index.json names for a component, ["diffusers", "UNet2DConditionModel"];
+/// empty where it names none ([null, null], or no entry).
 std::string indexed_class(const nlohmann::json& index, const std::string& component,
                           const std::string& where) {
   const auto found = index.find(component);
-  if (found == index.end()) throw Error::model(cat(where, ": no component \"", component, "\""));
-  const bool pair =
-      found->is_array() && found->size() == 2 && (*found)[0].is_string() && (*found)[1].is_string();
-  if (!pair) throw Error::model(cat(where, ": /", component, ": expected [library, class]"));
+  if (found == index.end()) return {};
+  const bool pair = found->is_array() && found->size() == 2;
+  if (pair && (*found)[0].is_null() && (*found)[1].is_null()) return {};
+  if (!pair || !(*found)[0].is_string() || !(*found)[1].is_string()) {
+    throw Error::model(cat(where, ": /", component, ": expected [library, class]"));
+  }
   return (*found)[1].get<std::string>();
 }
 
-ComponentFiles open_component(const fs::path& folder, const nlohmann::json& index,
-                              const ComponentRow& row) {
+std::optional<ComponentFiles> open_component(const fs::path& folder, const nlohmann::json& index,
+                                             const ComponentRow& row) {
   const std::string where = (folder / "model_index.json").string();
-  const std::string class_name = indexed_class(index, row.name, where);
-  if (class_name != row.class_name) {
-    throw Error::model(
-        cat(where, ": ", row.name, " is a ", class_name, ", ldm-gen runs ", row.class_name));
+  for (const char* name : row.folders) {
+    if (name == nullptr) break;
+    std::string class_name = indexed_class(index, name, where);
+    if (class_name.empty()) continue;
+    const fs::path config = folder / name / "config.json";
+    return ComponentFiles{
+        row.name, std::move(class_name), read_json_file(config), config.string(),
+        std::make_shared<WeightFiles>(WeightFiles::open(folder / name, row.stem))};
   }
-  nlohmann::json config = read_json_file(folder / row.name / "config.json");
-  return {row.name, class_name, std::move(config), WeightFiles::open(folder / row.name, row.stem)};
+  if (row.required) throw Error::model(cat(where, ": no component \"", row.name, "\""));
+  return std::nullopt;
 }
 
 /// Python writes -Infinity (lambda_min_clipped), which JSON does not have: null keeps the default,
@@ -84,30 +91,31 @@ GenerationDefaults read_defaults(const fs::path& path) {
 
 }  // namespace
 
-ModelFolder ModelFolder::open(const fs::path& folder) {
+ModelFiles open_model_folder(const fs::path& folder) {
   check_is_model_folder(folder);
-  ModelFolder model;
+  ModelFiles model;
   model.path = folder;
   model.model_index = read_json_file(folder / "model_index.json");
   if (!model.model_index.is_object()) {
     throw Error::model(cat((folder / "model_index.json").string(), ": expected object"));
   }
   for (const ComponentRow& row : kComponents) {
-    model.components.push_back(open_component(folder, model.model_index, row));
+    if (auto files = open_component(folder, model.model_index, row)) {
+      model.components.push_back(*std::move(files));
+    }
   }
-  model.scheduler_config = read_scheduler_config(folder / "scheduler" / "scheduler_config.json");
+  const fs::path scheduler = folder / "scheduler" / "scheduler_config.json";
+  model.scheduler_config = read_scheduler_config(scheduler);
+  model.scheduler_source = scheduler.string();
+  const fs::path low_res = folder / "low_res_scheduler" / "scheduler_config.json";
+  if (fs::exists(low_res)) model.low_res_scheduler_config = read_scheduler_config(low_res);
   model.defaults = read_defaults(folder / "generation_config.json");
-  model.tokenizer = folder / "tokenizer";
-  model.family = recognise_family(model.component("unet").config,
-                                  model.component("text_encoder").config, model.scheduler_config);
+  if (model.find("text_encoder") != nullptr) model.tokenizer = folder / "tokenizer";
+  const ComponentFiles* text = model.find("text_encoder");
+  model.family =
+      recognise_family(model.component("unet").config,
+                       text != nullptr ? text->config : nlohmann::json(), model.scheduler_config);
   return model;
-}
-
-const ComponentFiles& ModelFolder::component(const std::string& name) const {
-  for (const ComponentFiles& files : components) {
-    if (files.name == name) return files;
-  }
-  throw Error::internal(cat("no component ", name));
 }
 
 }  // namespace ldm

@@ -74,6 +74,11 @@ AutoencoderKLImpl::AutoencoderKLImpl(const AutoencoderKLConfig& vae_config) : co
   }
 }
 
+AutoencoderShape AutoencoderKLImpl::shape() const {
+  return {config.latent_channels, config.downsampling(), config.sample_size,
+          config.scaling_factor,  config.force_upcast,   config.block_out_channels};
+}
+
 at::Tensor AutoencoderKLImpl::encode_tile(const at::Tensor& x) const {
   const at::Tensor moments = encoder->forward(x);
   return quant_conv ? quant_conv->forward(moments) : moments;

@@ -107,6 +107,17 @@ UNet2DConditionModelImpl::UNet2DConditionModelImpl(const UNet2DConditionConfig& 
                                              config.conv_out_kernel / 2));
 }
 
+DenoiserShape UNet2DConditionModelImpl::shape() const {
+  DenoiserShape shape;
+  shape.in_channels = config.in_channels;
+  shape.out_channels = config.out_channels;
+  if (config.sample_size) shape.sample_size = config.sample_size->at(0);
+  shape.context_dim = config.cross_attention_dim.at(0);
+  shape.num_classes = class_table ? class_table->weight.size(0) : 0;
+  shape.block_out_channels = config.block_out_channels;
+  return shape;
+}
+
 void UNet2DConditionModelImpl::make_embeddings() {
   nn::TimestepEmbeddingOptions options;
   options.in_channels = config.block_out_channels.front();

@@ -14,7 +14,14 @@ DiagonalGaussian::DiagonalGaussian(const at::Tensor& moments) {
   std = at::exp(0.5 * logvar);
 }
 
+DiagonalGaussian DiagonalGaussian::point(const at::Tensor& mean) {
+  DiagonalGaussian certain;
+  certain.mean = mean;
+  return certain;
+}
+
 at::Tensor DiagonalGaussian::sample(const at::Tensor& noise) const {
+  if (is_point()) return mean;
   return mean + std * noise.to(mean.device(), mean.scalar_type());
 }
 

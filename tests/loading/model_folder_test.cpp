@@ -1,4 +1,4 @@
-#include "ldm/loading/model_folder.h"
+#include "ldm/loading/model_files.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -40,7 +40,7 @@ ExecutionRequest on_cpu() {
 /// The message of the model error (4) that opening gives.
 std::string refusal(const fs::path& path) {
   try {
-    open_components(ModelFolder::open(path), on_cpu());
+    open_components(open_model(path), on_cpu());
   } catch (const Error& error) {
     CHECK(error.exit_code() == 4);
     return error.message();
@@ -52,24 +52,24 @@ std::string refusal(const fs::path& path) {
 }  // namespace
 
 TEST_CASE("published layouts open: prefixed CLIP keys, fp16 variant, sparse scheduler config") {
-  const auto sd1 = open_components(ModelFolder::open(tiny("sd1")), on_cpu());
+  const auto sd1 = open_components(open_model(tiny("sd1")), on_cpu());
   CHECK(std::string(sd1->default_sampler().name) == "pndm");
   CHECK(sd1->tokenizer.pad_id() == sd1->tokenizer.eos_id());
-  const auto sd2 = open_components(ModelFolder::open(tiny("sd2")), on_cpu());
+  const auto sd2 = open_components(open_model(tiny("sd2")), on_cpu());
   CHECK(std::string(sd2->default_sampler().name) == "ddim");
   CHECK(sd2->tokenizer.pad_id() == 0);
   CHECK(sd2->scheduler_config(find_sampler("ddim")).prediction_type == "v_prediction");
 }
 
 TEST_CASE("a field the scheduler file leaves out takes the chosen sampler's default") {
-  const auto sd1 = open_components(ModelFolder::open(tiny("sd1")), on_cpu());
+  const auto sd1 = open_components(open_model(tiny("sd1")), on_cpu());
   CHECK(sd1->scheduler_config(find_sampler("pndm")).timestep_spacing == "leading");
   CHECK(sd1->scheduler_config(find_sampler("euler")).timestep_spacing == "linspace");
   CHECK(sd1->scheduler_config(find_sampler("euler")).beta_schedule == "scaled_linear");
 }
 
 TEST_CASE("the project's own model opens and its defaults are read") {
-  const ModelFolder folder = ModelFolder::open(default_model());
+  const ModelFiles folder = open_model(default_model());
   CHECK(folder.defaults.num_inference_steps == 30);
   CHECK(folder.defaults.sampler == "ddim");
   CHECK(!folder.family.name.empty());

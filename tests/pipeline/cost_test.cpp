@@ -33,7 +33,7 @@ TEST_CASE("a plan's time and memory grow with its work") {
   ExecutionRequest execution;
   execution.device = "cpu";
   const auto components =
-      open_components(ModelFolder::open(test::test_file("golden/runs/sd1")), execution);
+      open_components(open_model(test::test_file("golden/runs/sd1")), execution);
   Request request;
   request.num_inference_steps = 4;
   const Plan small = make_plan(*components, request);

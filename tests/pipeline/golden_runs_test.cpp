@@ -90,7 +90,7 @@ TEST_CASE("whole runs equal the public pipelines'", "[golden]") {
     ExecutionRequest execution;
     execution.device = "cpu";
     execution.dtype = "fp32";
-    Pipeline pipeline(open_components(ModelFolder::open(model_path(name)), execution));
+    Pipeline pipeline(open_components(open_model(model_path(name)), execution));
     std::size_t cases = 0;
     for (const auto& [key, text] : golden.metadata) {
       if (key.rfind("case.", 0) != 0) continue;

@@ -17,7 +17,7 @@ std::shared_ptr<Components> model() {
   ExecutionRequest execution;
   execution.device = "cpu";
   static const auto components =
-      open_components(ModelFolder::open(test::test_file("golden/runs/sd1")), execution);
+      open_components(open_model(test::test_file("golden/runs/sd1")), execution);
   return components;
 }
 

@@ -7,7 +7,7 @@
 #include "ldm/app/option_values.h"
 #include "ldm/app/options.h"
 #include "ldm/core/execution_request.h"
-#include "ldm/loading/model_folder.h"
+#include "ldm/loading/model_files.h"
 #include "ldm/pipeline/request.h"
 
 namespace ldm::app {

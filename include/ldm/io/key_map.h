@@ -16,8 +16,8 @@ struct KeyRule {
 /// How one component's tensors are named in files, as data: the only place that knows names other
 /// than diffusers'. Afterwards only diffusers' names exist in the process.
 struct KeyMap {
-  std::string_view component;  ///< text_encoder, unet, vae
-  std::string_view prefix;     ///< put before keys that start with one of `bare`
+  std::string_view class_name;  ///< CLIPTextModel, AutoencoderKL, …
+  std::string_view prefix;      ///< put before keys that start with one of `bare`
   std::span<const std::string_view> bare;
   std::span<const KeyRule> rules;
   /// Keys, or prefixes of keys, that files carry and no module needs.
@@ -27,7 +27,8 @@ struct KeyMap {
   std::optional<std::string> rename(std::string_view key) const;
 };
 
-/// The map of a component of a diffusers folder; Error::internal for an unknown one.
-const KeyMap& key_map(std::string_view component);
+/// The map of a diffusers folder's component of that class; one that renames nothing for a class
+/// whose files have always had diffusers' names.
+const KeyMap& key_map(std::string_view class_name);
 
 }  // namespace ldm

@@ -10,23 +10,10 @@
 #include <unordered_map>
 #include <vector>
 
-#include "ldm/io/dtype.h"
 #include "ldm/io/file.h"
+#include "ldm/io/tensor_source.h"
 
 namespace ldm {
-
-/// One tensor of a safetensors file. `begin` and `end` are bytes from the start of the data.
-struct TensorInfo {
-  std::string name;
-  DType dtype = DType::F32;
-  std::vector<std::int64_t> shape;
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
-  std::uint64_t byte_size() const { return end - begin; }
-};
-
-/// "F16 [4, 77]", for messages.
-std::string describe(const TensorInfo& info);
 
 struct SafetensorsLimits {
   std::uint64_t max_header_bytes = 100'000'000;

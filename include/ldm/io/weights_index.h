@@ -16,14 +16,8 @@
 namespace ldm {
 
 /// One logical set of tensors over a single safetensors file or the shards of an index.
-/// Const members may be used by several threads.
-class WeightFiles {
+class WeightFiles final : public TensorSource {
  public:
-  struct File {
-    std::filesystem::path path;
-    std::uint64_t size = 0;  ///< bytes
-  };
-
   /// The weights of one component folder. `stem` is "diffusion_pytorch_model" or "model". Tried in
   /// order: STEM.safetensors, STEM.safetensors.index.json, with ".VARIANT" as diffusers spells it.
   /// An empty `variant` means plain and then fp16; which one it was is logged. Error::model when
@@ -35,27 +29,14 @@ class WeightFiles {
   /// One .safetensors file, or one *.index.json with its shards beside it.
   static WeightFiles open_file(const std::filesystem::path& path);
 
-  /// The tensor of that name, or null. Valid as long as this object or one moved from it lives.
-  const TensorInfo* find(std::string_view name) const;
-  /// All names, sorted.
-  std::vector<std::string> names() const;
-  /// Number of tensors.
-  std::size_t size() const { return where_.size(); }
-  /// Reads a whole tensor of `find(name)->byte_size()` bytes; Error::model when there is none.
-  void read(std::string_view name, std::span<std::byte> out) const;
-  /// Reads a part of it, from `offset` bytes on.
-  void read_part(std::string_view name, std::uint64_t offset, std::span<std::byte> out) const;
-  /// The file that holds `name`, for messages; empty when there is none.
-  std::filesystem::path file_of(std::string_view name) const;
-
-  /// The tensor files in the order of their names.
-  std::vector<File> files() const;
-  /// Sum of all tensors, in bytes.
-  std::uint64_t total_bytes() const;
-  /// `__metadata__` of all files; the first file wins.
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  /// Error::model when any file changed since it was opened; call after the last read.
-  void check_unchanged() const;
+  const TensorInfo* find(std::string_view name) const override;
+  std::vector<std::string> names() const override;
+  void read_part(std::string_view name, std::uint64_t offset,
+                 std::span<std::byte> out) const override;
+  std::filesystem::path file_of(std::string_view name) const override;
+  std::vector<SourceFile> files() const override;
+  const std::map<std::string, std::string>& metadata() const override { return metadata_; }
+  void check_unchanged() const override;
 
  private:
   struct Place {

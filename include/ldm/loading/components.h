@@ -1,19 +1,22 @@
 #pragma once
 
+#include <memory>
+#include <optional>
+
 #include "ldm/core/execution.h"
 #include "ldm/loading/lazy_module.h"
-#include "ldm/loading/model_folder.h"
-#include "ldm/models/autoencoder_kl.h"
-#include "ldm/models/clip_text_model.h"
-#include "ldm/models/unet_2d_condition.h"
+#include "ldm/loading/model_files.h"
+#include "ldm/models/autoencoder.h"
+#include "ldm/models/denoiser.h"
+#include "ldm/models/text_encoder.h"
 #include "ldm/schedulers/registry.h"
-#include "ldm/text/clip_tokenizer.h"
+#include "ldm/text/tokenizer.h"
 
 namespace ldm {
 
 /// Everything a pipeline computes with, made by `open_components`.
 struct Components {
-  Components(ModelFolder model_folder, const ExecutionRequest& request,
+  Components(ModelFiles model_files, const ExecutionRequest& request,
              const LoadObserver& on_load);
 
   /// The row of the sampler that the model's scheduler_config.json names.
@@ -21,12 +24,12 @@ struct Components {
   /// The model's noise schedule with `sampler`'s defaults for whatever the file leaves out.
   SchedulerConfig scheduler_config(const SamplerEntry& sampler) const;
 
-  ModelFolder folder;
+  ModelFiles files;
   Execution execution;
-  CLIPTokenizer tokenizer;
-  Lazy<models::CLIPTextModel> text_encoder;
-  Lazy<models::UNet2DConditionModel> unet;
-  Lazy<models::AutoencoderKL> vae;
+  std::shared_ptr<const Tokenizer> tokenizer;                 ///< null: no prompt is read
+  std::optional<Lazy<models::TextEncoderImpl>> text_encoder;  ///< none: an unconditional model
+  Lazy<models::DenoiserImpl> unet;
+  Lazy<models::AutoencoderImpl> vae;
 };
 
 }  // namespace ldm

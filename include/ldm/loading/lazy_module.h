@@ -43,23 +43,23 @@ class LazyModule {
 };
 
 /// A LazyModule that knows its type.
-template <typename Holder>
+template <typename Module>
 class Lazy : public LazyModule {
  public:
-  Lazy(Holder holder, const ComponentFiles& files, const Execution& execution, LoadObserver on_load)
-      : LazyModule(holder.ptr(), files, execution, std::move(on_load)),
-        holder_(std::move(holder)) {}
+  Lazy(std::shared_ptr<Module> module, const ComponentFiles& files, const Execution& execution,
+       LoadObserver on_load)
+      : LazyModule(module, files, execution, std::move(on_load)), module_(std::move(module)) {}
 
   /// The module with its weights.
-  Holder& get() {
+  Module& get() {
     load();
-    return holder_;
+    return *module_;
   }
   /// The module whether or not its weights are there: for its configuration.
-  const Holder& bare() const { return holder_; }
+  const Module& bare() const { return *module_; }
 
  private:
-  Holder holder_;
+  std::shared_ptr<Module> module_;
 };
 
 }  // namespace ldm

@@ -9,7 +9,7 @@
 
 #include "ldm/core/execution.h"
 #include "ldm/io/key_map.h"
-#include "ldm/io/weights_index.h"
+#include "ldm/io/tensor_source.h"
 
 namespace ldm {
 
@@ -33,13 +33,13 @@ struct WeightBinding {
 };
 
 /// Matches a module's parameters against files' tensors by name and shape; reads no weights.
-WeightBinding bind_weights(const torch::nn::Module& module, const WeightFiles& files,
+WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& files,
                            const KeyMap& map);
 
 /// Reads every bound tensor, checks it for NaN and Inf, converts it to the execution's dtype,
 /// device and (4-D) memory format and makes it the parameter's data. Error::model naming file and
 /// tensor for non-finite values or files that changed meanwhile.
-void load_weights(torch::nn::Module& module, const WeightFiles& files, const WeightBinding& binding,
+void load_weights(torch::nn::Module& module, const TensorSource& files, const WeightBinding& binding,
                   const Execution& execution);
 
 /// Lets a module's weights go: its parameters become placeholders again.

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "ldm/core/execution_request.h"
-#include "ldm/loading/model_folder.h"
+#include "ldm/loading/model_files.h"
 
 namespace ldm {
 
@@ -25,7 +25,7 @@ using LoadObserver = std::function<void(const LoadInfo&)>;
 /// all components, and picks device and dtype. Weights are read later, when a stage first needs
 /// them; `on_load` then hears of it. Throws Error::model listing all that is missing, unexpected or
 /// mis-shaped, Error::usage for a device or dtype that cannot be had.
-std::shared_ptr<Components> open_components(ModelFolder folder, const ExecutionRequest& execution,
+std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionRequest& execution,
                                             LoadObserver on_load = {});
 
 /// What `open_components` decided.

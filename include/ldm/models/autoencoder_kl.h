@@ -4,9 +4,8 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include "ldm/models/autoencoder.h"
 #include "ldm/models/autoencoder_kl_config.h"
-#include "ldm/models/vae_tiling.h"
-#include "ldm/nn/diagonal_gaussian.h"
 #include "ldm/nn/layers.h"
 #include "ldm/nn/vae_blocks_coder.h"
 
@@ -14,22 +13,22 @@ namespace ldm::models {
 
 /// The KL-regularised autoencoder of latent diffusion (Rombach et al. 2022, arXiv:2112.10752);
 /// `diffusers.AutoencoderKL`.
-struct AutoencoderKLImpl : torch::nn::Module {
+struct AutoencoderKLImpl : AutoencoderImpl {
   /// Throws Error::model where `config` does not validate. Parameters are placeholders.
   explicit AutoencoderKLImpl(const AutoencoderKLConfig& config);
 
   /// x [B, in_channels, H, W] in [-1, 1] → the posterior over latents [B, latent_channels, h, w]
   /// in the weights' dtype, unscaled; h = H / 8 for four levels (rounded down).
-  nn::DiagonalGaussian encode(const at::Tensor& x) const;
+  nn::DiagonalGaussian encode(const at::Tensor& x) const override;
 
   /// z [B, latent_channels, h, w], unscaled (latents / scaling_factor + shift_factor) →
   /// [B, out_channels, 8h, 8w] in about [-1, 1], in the weights' dtype, not clamped.
-  at::Tensor decode(const at::Tensor& z) const;
+  at::Tensor decode(const at::Tensor& z) const override;
+
+  AutoencoderShape shape() const override;
 
   AutoencoderKLConfig config;
   bool use_slicing = false;  ///< one image of the batch at a time
-  bool use_tiling = false;   ///< inputs larger than a tile are cut; memory stays that of one tile
-  VaeTiling tiling;          ///< from config.sample_size
 
   nn::VaeEncoder encoder{nullptr};
   nn::VaeDecoder decoder{nullptr};

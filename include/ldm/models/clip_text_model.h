@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "ldm/models/clip_text_config.h"
+#include "ldm/models/text_encoder.h"
 #include "ldm/nn/clip_layers.h"
 
 namespace ldm::models {
@@ -14,7 +15,7 @@ namespace ldm::models {
 /// The text encoder of Stable Diffusion (Radford et al. 2021, arXiv:2103.00020);
 /// `transformers.CLIPTextModel` without its pooled output. Its keys carry the published
 /// `text_model.` prefix.
-struct CLIPTextModelImpl : torch::nn::Module {
+struct CLIPTextModelImpl : TextEncoderImpl {
   /// Throws Error::model where `config` does not validate. Parameters are placeholders.
   explicit CLIPTextModelImpl(const CLIPTextConfig& config);
 
@@ -24,6 +25,12 @@ struct CLIPTextModelImpl : torch::nn::Module {
   /// Throws Error::usage for a clip_skip beyond the layers, Error::model for ids or lengths that
   /// the embeddings do not hold.
   at::Tensor forward(const at::Tensor& ids, std::int64_t clip_skip = 0) const;
+
+  at::Tensor encode(const at::Tensor& ids, std::int64_t clip_skip) const override {
+    return forward(ids, clip_skip);
+  }
+  std::int64_t hidden_size() const override { return config.hidden_size; }
+  std::int64_t max_positions() const override { return config.max_position_embeddings; }
 
   /// [B, N, hidden_size] before the final LayerNorm, after the first `layers` layers (0: the
   /// embeddings); transformers' `hidden_states[layers]`.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "ldm/models/denoiser.h"
 #include "ldm/models/unet_2d_condition_config.h"
 #include "ldm/nn/activation.h"
 #include "ldm/nn/embeddings.h"
@@ -19,7 +20,7 @@ namespace ldm::models {
 /// Predicts the noise (or v) in latents from a timestep and a text.
 /// Source: Rombach et al. 2022, section 3.3; diffusers' UNet2DConditionModel, whose parameter names
 /// it has.
-struct UNet2DConditionModelImpl : torch::nn::Module {
+struct UNet2DConditionModelImpl : DenoiserImpl {
   /// Parameters are placeholders until weights are loaded. Throws what `config.validate()` throws.
   explicit UNet2DConditionModelImpl(const UNet2DConditionConfig& config);
 
@@ -31,6 +32,12 @@ struct UNet2DConditionModelImpl : torch::nn::Module {
   at::Tensor forward(const at::Tensor& sample, const at::Tensor& timestep,
                      const at::Tensor& encoder_hidden_states, const at::Tensor& class_labels = {},
                      const at::Tensor& timestep_cond = {}) const;
+
+  at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
+                     const at::Tensor& context, const at::Tensor& class_labels) const override {
+    return forward(sample, timestep, context, class_labels);
+  }
+  DenoiserShape shape() const override;
 
   /// The part of `forward` that sees neither latents nor text: → [batch, time_embed_dim].
   at::Tensor embed_time(std::int64_t batch, const at::Tensor& timestep,

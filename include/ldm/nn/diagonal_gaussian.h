@@ -5,12 +5,17 @@
 namespace ldm::nn {
 
 /// The factorised Gaussian that a KL autoencoder's encoder describes;
-/// `diffusers.DiagonalGaussianDistribution`.
+/// `diffusers.DiagonalGaussianDistribution`. An encoder without one gives a point: all mean.
 struct DiagonalGaussian {
   /// moments [B, 2C, h, w]: means, then log-variances (clamped to [-30, 20]).
   explicit DiagonalGaussian(const at::Tensor& moments);
 
-  /// mean + std * noise. noise [B, C, h, w] standard normal, any float dtype → in the mean's dtype.
+  /// The distribution that is certain of `mean` [B, C, h, w].
+  static DiagonalGaussian point(const at::Tensor& mean);
+  /// Whether `sample` needs no noise.
+  bool is_point() const { return !std.defined(); }
+
+  /// mean + std * noise (the mean alone for a point). noise [B, C, h, w] standard normal, any float dtype → in the mean's dtype.
   at::Tensor sample(const at::Tensor& noise) const;
   /// The most likely latents: the mean.
   at::Tensor mode() const { return mean; }
@@ -18,8 +23,11 @@ struct DiagonalGaussian {
   at::Tensor kl() const;
 
   at::Tensor mean;    ///< [B, C, h, w]
-  at::Tensor logvar;  ///< [B, C, h, w]
-  at::Tensor std;     ///< [B, C, h, w]
+  at::Tensor logvar;  ///< [B, C, h, w], undefined for a point
+  at::Tensor std;     ///< [B, C, h, w], undefined for a point
+
+ private:
+  DiagonalGaussian() = default;
 };
 
 }  // namespace ldm::nn

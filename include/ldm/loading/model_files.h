@@ -1,12 +1,13 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "ldm/io/weights_index.h"
+#include "ldm/io/tensor_source.h"
 #include "ldm/loading/family.h"
 
 namespace ldm {
@@ -33,27 +34,37 @@ struct GenerationDefaults {
 
 /// One component with weights: its parsed config.json and its tensors' index (headers only).
 struct ComponentFiles {
-  std::string name;  ///< text_encoder, unet, vae
+  std::string name;  ///< text_encoder, unet, vae, whatever the model's index calls it
   std::string class_name;
   nlohmann::json config;
-  WeightFiles weights;
+  std::string config_source;  ///< file that the config comes from, for messages
+  std::shared_ptr<const TensorSource> weights;
 };
 
-/// A diffusers model folder opened and checked as far as that goes without reading weights: JSON
-/// files parsed, tensor headers read. Throws Error::model (4) for anything wrong with it.
-struct ModelFolder {
-  static ModelFolder open(const std::filesystem::path& folder);
-
+/// A model's files opened and checked as far as that goes without reading weights: JSON files
+/// parsed, tensor headers read, all of it as a diffusers folder would have it whatever the layout.
+struct ModelFiles {
+  /// The component of that name, or null.
+  const ComponentFiles* find(const std::string& name) const;
+  /// The component of that name; Error::internal when there is none.
   const ComponentFiles& component(const std::string& name) const;
 
   std::filesystem::path path;
   nlohmann::json model_index;
   nlohmann::json scheduler_config;
+  nlohmann::json low_res_scheduler_config;  ///< the upscaler's second schedule, else null
+  std::string scheduler_source;             ///< file of scheduler_config, for messages
   GenerationDefaults defaults;
-  std::vector<ComponentFiles> components;  ///< text_encoder, unet, vae
-  std::filesystem::path tokenizer;         ///< its folder
+  std::vector<ComponentFiles> components;  ///< text_encoder (where there is one), unet, vae
+  std::filesystem::path tokenizer;         ///< its folder; empty for a model without one
   Family family;
 };
+
+/// Opens a diffusers folder. Throws Error::model (4) for anything wrong with it.
+ModelFiles open_model_folder(const std::filesystem::path& folder);
+
+/// Opens a model in any layout: a diffusers folder or a single file.
+ModelFiles open_model(const std::filesystem::path& path);
 
 /// The folder that `--model` names: a path, or `org/name` in the local Hugging Face cache
 /// ($HF_HOME, refs/main). Never the network. Throws Error::model with what was looked at.

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace ldm::models {
+
+/// The facts of a denoiser's configuration that a pipeline needs.
+struct DenoiserShape {
+  std::int64_t in_channels = 4;
+  std::int64_t out_channels = 4;
+  std::int64_t sample_size = 0;  ///< side of the latents it was trained on; 0: unknown
+  std::int64_t context_dim = 0;  ///< width of the sequence it attends to; 0: it attends to none
+  std::int64_t num_classes = 0;  ///< rows of its class (or noise-level) embedding; 0: it has none
+  std::vector<std::int64_t> block_out_channels;
+};
+
+/// What predicts the noise (or v, or the sample) in latents.
+struct DenoiserImpl : torch::nn::Module {
+  /// sample [B, in_channels, h, w]; timestep [] or [B] in training steps, fractions allowed;
+  /// context [B, S, context_dim], undefined for a model without; class_labels [B] int64, undefined
+  /// for a model without → [B, out_channels, h, w] in the weights' dtype.
+  virtual at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
+                             const at::Tensor& context, const at::Tensor& class_labels) const = 0;
+
+  virtual DenoiserShape shape() const = 0;
+};
+
+}  // namespace ldm::models

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstdint>
+
+namespace ldm::models {
+
+/// What turns token ids (or a class) into the sequence that the UNet attends to.
+struct TextEncoderImpl : torch::nn::Module {
+  /// ids [B, N] int64 → [B, N, hidden_size()] in the weights' dtype. clip_skip counts as diffusers
+  /// does (0 none, 1 the layer before the last); encoders that have none throw Error::usage unless
+  /// it is 0.
+  virtual at::Tensor encode(const at::Tensor& ids, std::int64_t clip_skip) const = 0;
+
+  /// Width of the output: the UNet's cross_attention_dim.
+  virtual std::int64_t hidden_size() const = 0;
+  /// The longest sequence it takes.
+  virtual std::int64_t max_positions() const = 0;
+};
+
+}  // namespace ldm::models

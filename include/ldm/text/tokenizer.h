@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ldm {
+
+/// A prompt as a text encoder takes it.
+struct Encoding {
+  std::vector<std::int64_t> ids;    ///< exactly max_length: BOS … EOS, then padding
+  std::vector<std::string> pieces;  ///< the vocabulary's spelling of each id, in the same order
+  std::size_t token_count = 0;      ///< of the whole prompt, without BOS and EOS, before truncation
+  /// The end of the prompt that truncation cut off, byte for byte as in the prompt; starts with the
+  /// first character that is not wholly represented. Empty if nothing was cut.
+  std::string cut_text;
+};
+
+/// Turns prompts into ids. All calls are safe from several threads.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  /// The prompt as `max_length` ids. Error::input for more than 64 KiB, invalid UTF-8 or a NUL,
+  /// naming the byte.
+  virtual Encoding encode(std::string_view prompt) const = 0;
+
+  /// The ids of the text alone, neither truncated nor padded. Errors as `encode`.
+  virtual std::vector<std::int64_t> tokenize(std::string_view text) const = 0;
+
+  /// The vocabulary's spelling of an id ("wow</w>"), empty for an unused one.
+  virtual std::string_view piece(std::int64_t id) const = 0;
+
+  virtual std::int64_t bos_id() const = 0;
+  virtual std::int64_t eos_id() const = 0;
+  virtual std::int64_t pad_id() const = 0;
+  /// Ids of an encoding, BOS and EOS included: 77 for all models of the family.
+  virtual std::size_t max_length() const = 0;
+  /// One more than the largest id; the text encoder's embedding needs as many rows.
+  virtual std::int64_t vocab_size() const = 0;
+};
+
+/// The tokenizer of a model's tokenizer folder, chosen by tokenizer_config.json's `tokenizer_class`
+/// and by the files that are there: CLIP's byte-level BPE, BERT's WordPiece, or SentencePiece
+/// (XLM-R, T5). Error::model for a folder that none of them can read.
+std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& folder);
+
+}  // namespace ldm

@@ -1,0 +1,65 @@
+#include "ldm/loading/component_factory.h"
+
+#include <span>
+
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
+#include "ldm/loading/config_fields.h"
+#include "ldm/models/autoencoder_kl.h"
+#include "ldm/models/clip_text_model.h"
+#include "ldm/models/unet_2d_condition.h"
+
+namespace ldm {
+namespace {
+
+template <typename Base>
+struct ClassRow {
+  std::string_view class_name;
+  std::shared_ptr<Base> (*make)(const ComponentFiles&);
+};
+
+template <typename Base, typename Module, typename Config>
+std::shared_ptr<Base> make_module(const ComponentFiles& files) {
+  return std::make_shared<Module>(read_config<Config>(files.config, files.config_source));
+}
+
+template <typename Base>
+std::shared_ptr<Base> make_from(std::span<const ClassRow<Base>> rows, const ComponentFiles& files) {
+  std::vector<std::string> known;
+  for (const ClassRow<Base>& row : rows) {
+    if (row.class_name == files.class_name) return row.make(files);
+    known.emplace_back(row.class_name);
+  }
+  throw Error::model(cat(files.config_source, ": ", files.name, " is a ", files.class_name,
+                         ", ldm-gen runs ", join(known, ", ")));
+}
+
+// One row a class that model_index.json or config.json may name.
+constexpr ClassRow<models::TextEncoderImpl> kTextEncoders[] = {
+    {"CLIPTextModel",
+     &make_module<models::TextEncoderImpl, models::CLIPTextModelImpl, models::CLIPTextConfig>},
+};
+constexpr ClassRow<models::DenoiserImpl> kDenoisers[] = {
+    {"UNet2DConditionModel", &make_module<models::DenoiserImpl, models::UNet2DConditionModelImpl,
+                                          models::UNet2DConditionConfig>},
+};
+constexpr ClassRow<models::AutoencoderImpl> kAutoencoders[] = {
+    {"AutoencoderKL", &make_module<models::AutoencoderImpl, models::AutoencoderKLImpl,
+                                   models::AutoencoderKLConfig>},
+};
+
+}  // namespace
+
+std::shared_ptr<models::TextEncoderImpl> make_text_encoder(const ComponentFiles& files) {
+  return make_from<models::TextEncoderImpl>(kTextEncoders, files);
+}
+
+std::shared_ptr<models::DenoiserImpl> make_denoiser(const ComponentFiles& files) {
+  return make_from<models::DenoiserImpl>(kDenoisers, files);
+}
+
+std::shared_ptr<models::AutoencoderImpl> make_autoencoder(const ComponentFiles& files) {
+  return make_from<models::AutoencoderImpl>(kAutoencoders, files);
+}
+
+}  // namespace ldm

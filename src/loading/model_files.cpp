@@ -1,0 +1,29 @@
+#include "ldm/loading/model_files.h"
+
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
+
+namespace ldm {
+
+const ComponentFiles* ModelFiles::find(const std::string& name) const {
+  for (const ComponentFiles& files : components) {
+    if (files.name == name) return &files;
+  }
+  return nullptr;
+}
+
+const ComponentFiles& ModelFiles::component(const std::string& name) const {
+  if (const ComponentFiles* files = find(name)) return *files;
+  throw Error::internal(cat("no component ", name));
+}
+
+ModelFiles open_model(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error)) {
+    throw Error::model(cat(path.string(), " is a file, not a diffusers model folder"),
+                       "single-file checkpoints must be converted to a folder first");
+  }
+  return open_model_folder(path);
+}
+
+}  // namespace ldm

@@ -89,8 +89,8 @@ std::vector<std::int64_t> reshaped(std::vector<std::int64_t> shape, const LeafRu
 std::int64_t rows_a_head(const TensorInfo& info, std::int64_t shares) {
   const std::int64_t rows = info.shape.empty() ? 0 : info.shape.front();
   if (rows > 0 && rows % shares == 0) return rows / shares;
-  throw Error::model(cat("tensor \"", info.name, "\" ", describe(info),
-                         " cannot be cut into ", shares, " equal parts"));
+  throw Error::model(cat("tensor \"", info.name, "\" ", describe(info), " cannot be cut into ",
+                         shares, " equal parts"));
 }
 
 /// The part of a joined tensor that is one of diffusers': its rows, head by head.

@@ -14,11 +14,16 @@ constexpr std::string_view kDiffusionModel = "diffusion_model";
 
 /// Segments of UNet keys, for names whose dots were taken out. The longest that fits is meant.
 constexpr std::array<std::string_view, 32> kSegments = {
-    "input_blocks", "middle_block", "output_blocks", "time_embed", "label_emb", "out_layers",
-    "out",          "in_layers",    "emb_layers",    "op",         "conv",      "skip_connection",
-    "norm",         "qkv",          "proj_in",       "proj_out",   "proj",      "transformer_blocks",
-    "attn1",        "attn2",        "norm1",         "norm2",      "norm3",     "to_q",
-    "to_k",         "to_v",         "to_out",        "ff",         "net",       "weight",
+    "input_blocks", "middle_block", "output_blocks",
+    "time_embed",   "label_emb",    "out_layers",
+    "out",          "in_layers",    "emb_layers",
+    "op",           "conv",         "skip_connection",
+    "norm",         "qkv",          "proj_in",
+    "proj_out",     "proj",         "transformer_blocks",
+    "attn1",        "attn2",        "norm1",
+    "norm2",        "norm3",        "to_q",
+    "to_k",         "to_v",         "to_out",
+    "ff",           "net",          "weight",
     "bias",         "id_predictor"};
 
 std::string_view next_segment(std::string_view text) {
@@ -105,7 +110,8 @@ UNetOutline outline_original_unet(const LayoutKeys& keys) {
   }
   outline.transformer = any_contains(keys, ".transformer_blocks.");
   outline.resnet_sampling =
-      outline.levels > 1 && has_block(keys, cat("input_blocks.", outline.layers + 1, ".0.in_layers"));
+      outline.levels > 1 &&
+      has_block(keys, cat("input_blocks.", outline.layers + 1, ".0.in_layers"));
   return outline;
 }
 

@@ -205,8 +205,8 @@ LayoutBlocks open_clip_blocks(std::size_t layers) {
       {"positional_embedding", "text_model.embeddings.position_embedding.weight", kSame},
       {"ln_final", "text_model.final_layer_norm", kSame}};
   for (std::size_t i = 0; i < layers; ++i) {
-    blocks.push_back({cat("transformer.resblocks.", i), cat("text_model.encoder.layers.", i),
-                      kOpenClipLayer});
+    blocks.push_back(
+        {cat("transformer.resblocks.", i), cat("text_model.encoder.layers.", i), kOpenClipLayer});
   }
   return blocks;
 }

@@ -52,8 +52,8 @@ void RenamedTensors::add(const std::string& name, std::vector<std::int64_t> shap
   view.pieces = std::move(pieces);
   const auto [at, is_new] = views_.emplace(name, std::move(view));
   if (!is_new) {
-    throw Error::model(cat("tensors \"", at->second.pieces.front().source, "\" and another are both \"",
-                           name, "\""));
+    throw Error::model(cat("tensors \"", at->second.pieces.front().source,
+                           "\" and another are both \"", name, "\""));
   }
 }
 

@@ -69,9 +69,9 @@ constexpr std::array<CheckpointFamily, 13> kCheckpoints = {{
      8, 0, true},
 }};
 
-constexpr std::array<const char*, 5> kConditionNames = {
-    "nothing", "a CLIP text encoder", "an OpenCLIP text encoder", "a BERT text encoder",
-    "a class embedding"};
+constexpr std::array<const char*, 5> kConditionNames = {"nothing", "a CLIP text encoder",
+                                                        "an OpenCLIP text encoder",
+                                                        "a BERT text encoder", "a class embedding"};
 
 std::int64_t integer(const nlohmann::json& config, const char* key, std::int64_t fallback) {
   const auto found = config.find(key);
@@ -100,10 +100,10 @@ Family recognise_family(const nlohmann::json& unet_config, const nlohmann::json&
       cat("scheduler/scheduler_config.json: prediction_type ", prediction),
   };
   if (text_config.is_object() && text_config.contains("hidden_size")) {
-    family.evidence.push_back(
-        cat("text_encoder/config.json: hidden_size ", integer(text_config, "hidden_size", 512),
-            ", ", integer(text_config, "num_hidden_layers", 12), " layers, ",
-            text(text_config, "hidden_act", "quick_gelu")));
+    family.evidence.push_back(cat("text_encoder/config.json: hidden_size ",
+                                  integer(text_config, "hidden_size", 512), ", ",
+                                  integer(text_config, "num_hidden_layers", 12), " layers, ",
+                                  text(text_config, "hidden_act", "quick_gelu")));
   }
   for (const FamilyRow& row : kFamilies) {
     const bool fits = row.cross_attention_dim == context && row.in_channels == channels &&

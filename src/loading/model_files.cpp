@@ -2,6 +2,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/loading/single_file.h"
 
 namespace ldm {
 
@@ -20,8 +21,7 @@ const ComponentFiles& ModelFiles::component(const std::string& name) const {
 ModelFiles open_model(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_regular_file(path, error)) {
-    throw Error::model(cat(path.string(), " is a file, not a diffusers model folder"),
-                       "single-file checkpoints must be converted to a folder first");
+    return open_single_file(path);
   }
   return open_model_folder(path);
 }

@@ -16,7 +16,8 @@ std::int64_t dim_of(const TensorSource& tensors, const std::string& name, std::s
   const TensorInfo* info = tensors.find(name);
   if (info == nullptr) throw Error::model(cat("no tensor for \"", name, "\""));
   if (axis >= info->shape.size()) {
-    throw Error::model(cat("tensor for \"", name, "\" is ", describe(*info), ", expected more dimensions"));
+    throw Error::model(
+        cat("tensor for \"", name, "\" is ", describe(*info), ", expected more dimensions"));
   }
   return info->shape[axis];
 }
@@ -157,16 +158,18 @@ void infer_unet_config(Json& config, UNetOutline& outline, const TensorSource& t
   }
   evidence.push_back(cat("UNet: ", config["in_channels"].dump(), " channels in, ",
                          config["out_channels"].dump(), " out; levels ", list(widths), " of ",
-                         outline.layers, " resnets, ", outline.transformer ? "transformers" : "attention",
-                         " at levels ", levels_text(outline.attention)));
+                         outline.layers, " resnets, ",
+                         outline.transformer ? "transformers" : "attention", " at levels ",
+                         levels_text(outline.attention)));
   if (outline.transformer) {
-    evidence.push_back(cat("UNet: attends to a sequence ", config["cross_attention_dim"].dump(),
-                           " wide, ", config["use_linear_projection"].get<bool>() ? "linear" : "1x1",
-                           " projections"));
+    evidence.push_back(
+        cat("UNet: attends to a sequence ", config["cross_attention_dim"].dump(), " wide, ",
+            config["use_linear_projection"].get<bool>() ? "linear" : "1x1", " projections"));
   }
-  evidence.push_back(cat("UNet: ", list(outline.heads), " heads by level, the family's rule (",
-                         family.heads > 0 ? cat(family.heads, " heads")
-                                          : cat("heads ", family.head_dim, " wide"), ")"));
+  evidence.push_back(
+      cat("UNet: ", list(outline.heads), " heads by level, the family's rule (",
+          family.heads > 0 ? cat(family.heads, " heads") : cat("heads ", family.head_dim, " wide"),
+          ")"));
 }
 
 void infer_vae_config(Json& config, const VaeOutline& outline, const TensorSource& tensors,

@@ -79,8 +79,7 @@ bool has_block(const LayoutKeys& keys, std::string_view prefix);
 /// N for which PREFIX.0 … PREFIX.N-1 all exist.
 std::size_t count_blocks(const LayoutKeys& keys, std::string_view prefix);
 /// Shape and dtype of a key; Error::model naming `what` when it is missing.
-const TensorInfo& info_of(const TensorSource& source, const LayoutKeys& keys,
-                          std::string_view key);
+const TensorInfo& info_of(const TensorSource& source, const LayoutKeys& keys, std::string_view key);
 
 /// Outlines read off the names of either layout. Error::model when the names make no such module.
 UNetOutline outline_original_unet(const LayoutKeys& keys);
@@ -92,8 +91,8 @@ VaeOutline outline_diffusers_vae(const LayoutKeys& keys);
 /// block keep their name, so that binding reports them.
 void add_from_original(RenamedTensors& view, const TensorSource& source, const LayoutKeys& keys,
                        const LayoutBlocks& blocks);
-/// The reverse: `keys` are diffusers names; PREFIX is put before the original ones. Keys of no block
-/// are given back.
+/// The reverse: `keys` are diffusers names; PREFIX is put before the original ones. Keys of no
+/// block are given back.
 std::vector<std::string> add_to_original(RenamedTensors& view, const TensorSource& source,
                                          const LayoutKeys& keys, const LayoutBlocks& blocks,
                                          const std::string& prefix);

@@ -43,9 +43,7 @@ class RenamedTensors final : public TensorSource {
                  std::span<std::byte> out) const override;
   std::filesystem::path file_of(std::string_view name) const override;
   std::vector<SourceFile> files() const override { return below_->files(); }
-  const std::map<std::string, std::string>& metadata() const override {
-    return below_->metadata();
-  }
+  const std::map<std::string, std::string>& metadata() const override { return below_->metadata(); }
   void check_unchanged() const override { below_->check_unchanged(); }
 
  private:

@@ -58,6 +58,8 @@ struct ModelFiles {
   std::vector<ComponentFiles> components;  ///< text_encoder (where there is one), unet, vae
   std::filesystem::path tokenizer;         ///< its folder; empty for a model without one
   Family family;
+  /// Tensors of a single file that no component uses, "name: why".
+  std::vector<std::string> dropped;
 };
 
 /// Opens a diffusers folder. Throws Error::model (4) for anything wrong with it.

@@ -73,7 +73,7 @@ void prepare(Run& run) {
   check_output_folders(all);
 }
 
-void open_model(Run& run) {
+void open_run_model(Run& run) {
   const fs::path path = resolve_model(run.options);
   ModelFiles folder = open_model(path);
   fill_defaults(run.options, folder.defaults);
@@ -196,7 +196,7 @@ void generate(const Options& command_line, Session& session) {
   if (run.options.print_config.value_or(false)) return print_config(run);
   session.makes_pictures = true;
   prepare(run);
-  open_model(run);
+  open_run_model(run);
   Pipeline pipeline(run.components);
   run.facts.plan = pipeline.plan(make_request(run.options, run.inputs));
   check_eta(run.facts.plan);

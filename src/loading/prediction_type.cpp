@@ -9,6 +9,7 @@
 #include "ldm/io/convert.h"
 #include "ldm/io/file.h"
 #include "ldm/io/json.h"
+#include "ldm/io/torch_checkpoint.h"
 
 namespace ldm {
 namespace fs = std::filesystem;
@@ -93,8 +94,9 @@ double standard_deviation(const std::vector<float>& values) {
 
 bool is_published_epsilon_step(const TensorSource& source) {
   constexpr std::int64_t kStep = 875000;
-  const auto found = source.metadata().find("global_step");
-  if (found != source.metadata().end()) return found->second == std::to_string(kStep);
+  if (const auto* checkpoint = dynamic_cast<const TorchCheckpoint*>(&source)) {
+    return checkpoint->integer("global_step") == kStep;
+  }
   const TensorInfo* info = source.find("global_step");
   if (info == nullptr || info->dtype != DType::I64 || info->byte_size() != sizeof(std::int64_t)) {
     return false;

@@ -8,7 +8,7 @@
 #include "ldm/core/text.h"
 #include "ldm/io/convert.h"
 #include "ldm/io/json.h"
-#include "ldm/io/weights_index.h"
+#include "ldm/io/open_tensors.h"
 #include "ldm/loading/config_fields.h"
 #include "ldm/loading/data_files.h"
 #include "ldm/loading/original_configs.h"
@@ -213,7 +213,7 @@ Json model_index_of(const Json& defaults, const CheckpointFamily& family,
 Checkpoint read_checkpoint(const fs::path& path) {
   Checkpoint file;
   file.path = path;
-  file.source = std::make_shared<WeightFiles>(WeightFiles::open_file(path));
+  file.source = open_tensors(path);
   file.vae = keys_below(*file.source, "first_stage_model.");
   std::erase_if(file.vae, [](const auto& item) { return find_dropped(item.second) != nullptr; });
   file.unet = keys_below(*file.source, "model.diffusion_model.");

@@ -3,6 +3,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/json.h"
+#include "ldm/io/open_tensors.h"
 #include "ldm/io/weights_index.h"
 #include "ldm/loading/original_configs.h"
 #include "ldm/loading/single_file.h"
@@ -92,7 +93,7 @@ ComponentFiles open_diffusers(const fs::path& path,
 ComponentFiles open_vae_file(const fs::path& path) {
   std::error_code error;
   if (fs::is_directory(path, error)) return open_folder(path);
-  const auto source = std::make_shared<WeightFiles>(WeightFiles::open_file(path));
+  const auto source = open_tensors(path);
   for (const std::string_view prefix : kPrefixes) {
     LayoutKeys keys = keys_below(*source, prefix);
     if (has_block(keys, "encoder.down.0")) return open_original(path, source, std::move(keys));

@@ -86,4 +86,10 @@ at::Tensor map_tiles(const at::Tensor& x, const TileGrid& grid,
   return at::cat(finished_rows, 2);
 }
 
+at::Tensor map_tiles(const at::Tensor& x, bool use_tiling, const TileGrid& grid,
+                     const std::function<at::Tensor(const at::Tensor&)>& map) {
+  const bool fits = x.size(2) <= grid.size && x.size(3) <= grid.size;
+  return use_tiling && !fits ? map_tiles(x, grid, map) : map(x);
+}
+
 }  // namespace ldm::models

@@ -39,4 +39,8 @@ TileGrid decode_grid(const VaeTiling& tiling);
 at::Tensor map_tiles(const at::Tensor& x, const TileGrid& grid,
                      const std::function<at::Tensor(const at::Tensor&)>& map);
 
+/// The same where `use_tiling` and a side of x is longer than a tile; otherwise map(x).
+at::Tensor map_tiles(const at::Tensor& x, bool use_tiling, const TileGrid& grid,
+                     const std::function<at::Tensor(const at::Tensor&)>& map);
+
 }  // namespace ldm::models

@@ -6,6 +6,7 @@
 #include "ldm/core/text.h"
 #include "ldm/loading/config_fields.h"
 #include "ldm/models/autoencoder_kl.h"
+#include "ldm/models/autoencoder_tiny.h"
 #include "ldm/models/clip_text_model.h"
 #include "ldm/models/unet_2d.h"
 #include "ldm/models/unet_2d_condition.h"

@@ -7,6 +7,8 @@
 namespace ldm {
 namespace {
 
+constexpr char32_t kCapitalIWithDot = 0x130;
+
 NormalizedText as_it_is(std::string_view text) {
   NormalizedText out;
   out.text = text;
@@ -53,6 +55,18 @@ NormalizedText strip_accents(const NormalizedText& text) {
   return out;
 }
 
+NormalizedText lower_each(const NormalizedText& text) {
+  NormalizedText out;
+  for (std::size_t at = 0; at < text.text.size();) {
+    const std::size_t source = text.source[at];
+    const char32_t c = next_code_point(text.text, at);
+    append_utf8(out.text, c == kCapitalIWithDot ? U'i' : lower_case(c));
+    if (c == kCapitalIWithDot) append_utf8(out.text, U'\u0307');
+    out.source.resize(out.text.size(), source);
+  }
+  return out;
+}
+
 }  // namespace
 
 NormalizedText prepare_for_sentencepiece(std::string_view text,
@@ -62,8 +76,8 @@ NormalizedText prepare_for_sentencepiece(std::string_view text,
     out = straighten_quotes(out);
     if (!options.keep_accents) out = strip_accents(out);
   }
-  if (options.do_lower_case) out = follow(out, lower_in_context(out.text));
-  return out;
+  if (!options.do_lower_case) return out;
+  return options.albert ? lower_each(out) : follow(out, lower_in_context(out.text));
 }
 
 }  // namespace ldm

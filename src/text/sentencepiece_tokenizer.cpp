@@ -64,17 +64,26 @@ struct SentencePieceTokenizer::Impl {
     if (kind == Kind::kT5 && files.tokenizer.is_null()) extra_ids = read_extra_ids(config);
     text = read_text_options(config, do_lower_case);
 
-    std::vector<AddedToken> list = tokens.in_order();
-    for (std::int64_t i = 0; i < extra_ids; ++i) list.push_back({cat("<extra_id_", i, ">")});
-    for (const SentencePieceProto::Piece& piece : files.proto.pieces) {
-      if (piece.type == SentencePieceProto::Type::kControl && !fairseq)
-        list.push_back({piece.text});
-    }
-    for (AddedToken& token : list) token.normalized = false;
+    const std::vector<AddedToken> list = all_added(files.proto, tokens);
     added.emplace(
         list, base_size(), base_size(), [this](const std::string& piece) { return find(piece); },
         [](const std::string& token) { return token; });
     set_frame(tokens, config);
+  }
+
+  std::vector<AddedToken> all_added(const SentencePieceProto& proto, const SpecialTokens& tokens) {
+    std::vector<AddedToken> list = tokens.in_order();
+    for (std::int64_t i = 0; i < extra_ids; ++i) {
+      list.push_back({cat("<extra_id_", i, ">")});
+      extra_tokens.emplace(list.back().content, i);
+    }
+    for (const SentencePieceProto::Piece& piece : proto.pieces) {
+      if (piece.type == SentencePieceProto::Type::kControl && !fairseq) {
+        list.push_back({piece.text});
+      }
+    }
+    for (AddedToken& token : list) token.normalized = false;
+    return list;
   }
 
   // The ids of the model file's own pieces 0 to 2 are given to the named tokens.
@@ -130,10 +139,9 @@ struct SentencePieceTokenizer::Impl {
       if (piece == mask) return base_size() - 1;
     }
     if (const auto id = model.find(piece)) return to_id(*id);
-    for (std::int64_t i = 0; i < extra_ids; ++i) {
-      if (piece == cat("<extra_id_", i, ">")) return base_size() - 1 - i;
-    }
-    return std::nullopt;
+    const auto extra = extra_tokens.find(piece);
+    if (extra == extra_tokens.end()) return std::nullopt;
+    return base_size() - 1 - extra->second;
   }
 
   std::string_view piece(std::int64_t id) const {
@@ -163,6 +171,7 @@ struct SentencePieceTokenizer::Impl {
   std::vector<std::string> specials;  // by fairseq's id
   std::string mask;
   std::int64_t extra_ids = 0;
+  std::map<std::string, std::int64_t> extra_tokens;
   SentencePieceTextOptions text;
   std::optional<AddedVocabulary> added;
   PromptFrame frame;

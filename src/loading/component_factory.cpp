@@ -51,6 +51,8 @@ constexpr ClassRow<models::DenoiserImpl> kDenoisers[] = {
 constexpr ClassRow<models::AutoencoderImpl> kAutoencoders[] = {
     {"AutoencoderKL",
      &make_module<models::AutoencoderImpl, models::AutoencoderKLImpl, models::AutoencoderKLConfig>},
+    {"AutoencoderTiny", &make_module<models::AutoencoderImpl, models::AutoencoderTinyImpl,
+                                     models::AutoencoderTinyConfig>},
     {"VQModel", &make_module<models::AutoencoderImpl, models::VQModelImpl, models::VQModelConfig>},
 };
 

@@ -73,25 +73,28 @@ Error nothing_found(const fs::path& folder, const std::string& stem, const std::
 }  // namespace
 
 std::map<std::string, std::string> parse_weight_map(std::string_view text) {
+  constexpr const char* kAgain = "download or copy the file again";
   nlohmann::json index;
   if (const auto fault = try_parse_json(text, kIndexJson, index)) {
     throw Error::model_rule("E_IDX_JSON",
-                            cat("invalid JSON at byte ", fault->offset, ": ", fault->text),
-                            "download or copy the file again");
+                            cat("invalid JSON at byte ", fault->offset, ": ", fault->text), kAgain);
   }
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
-    throw Error::model_rule("E_IDX_JSON", "no object \"weight_map\"");
+    throw Error::model_rule("E_IDX_JSON", "no object \"weight_map\"", kAgain);
   }
   std::map<std::string, std::string> map;
   for (const auto& item : index["weight_map"].items()) {
     if (!item.value().is_string()) {
-      throw Error::model_rule("E_IDX_JSON", "weight_map of \"" + item.key() + "\" is not a string");
+      throw Error::model_rule("E_IDX_JSON", "weight_map of \"" + item.key() + "\" is not a string",
+                              kAgain);
     }
     const auto& shard = item.value().get_ref<const std::string&>();
     const bool plain = shard.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
     if (!plain || shard.starts_with('.') || !shard.ends_with(".safetensors")) {
-      throw Error::model_rule("E_IDX_PATH", "shard \"" + shard + "\" of tensor \"" + item.key() +
-                                                "\" is not a .safetensors name in this folder");
+      throw Error::model_rule("E_IDX_PATH",
+                              "shard \"" + shard + "\" of tensor \"" + item.key() +
+                                  "\" is not a .safetensors name in this folder",
+                              "put the shards beside the index, under plain names");
     }
     map.emplace(item.key(), shard);
   }

@@ -298,6 +298,8 @@ TEST_CASE("hostile pickles: calls of what is allowed, in ways that are not") {
       {"SETITEM on a tensor", hidden(py_floats("0", 4) + "K\x01K\x02s"), "E_PKL_TYPE", "SETITEM"},
       {"SETITEM on a class", hidden(set + "NNs"), "E_PKL_TYPE", "SETITEM"},
       {"SETITEM on an opaque object", hidden(set + ")RNNs"), "E_PKL_TYPE", "SETITEM"},
+      {"a list as a key", hidden("}]Ns"), "E_PKL_TYPE", "key"},
+      {"a dict as a key", hidden("}(}Nu"), "E_PKL_TYPE", "key"},
       {"SETITEMS on a list", hidden("](K\x01K\x02u"), "E_PKL_TYPE", "SETITEM"},
       {"APPEND on a dict", hidden("}Na"), "E_PKL_TYPE", "APPEND"},
       {"APPEND on a tuple", hidden(")Na"), "E_PKL_TYPE", "APPEND"},
@@ -409,6 +411,23 @@ TEST_CASE("hostile pickles: tensors that reach beyond their storage") {
       {"the negative bit",
        call({of, py_int(0), one, one, "\x89", py_hooks(), py_dict({"neg", "\x88"})}),
        "E_PKL_TENSOR", "metadata"},
+      {"a gradient of integers",
+       hidden(
+           py_global("torch._utils", "_rebuild_tensor_v2") +
+           py_tuple({py_storage("3", 4, "LongStorage"), py_int(0), one, one, "\x88", py_hooks()}) +
+           "R"),
+       "E_PKL_TENSOR", "gradient"},
+      {"a gradient that is a number", call({of, py_int(0), one, one, py_int(0), py_hooks()}),
+       "E_PKL_TENSOR"},
+      {"no hooks", call({of, py_int(0), one, one, "\x89", "N"}), "E_PKL_TENSOR"},
+      {"a function as hooks", call({of, py_int(0), one, one, "\x89", py_global("builtins", "set")}),
+       "E_PKL_TENSOR", "hooks"},
+      {"hooks", call({of, py_int(0), one, one, "\x89", py_hooks() + "K\x01" + "K\x02s"}),
+       "E_PKL_TENSOR", "hooks"},
+      {"a parameter with hooks",
+       hidden(py_global("torch._utils", "_rebuild_parameter") +
+              py_tuple({py_floats("0", 4), "\x88", "N"}) + "R"),
+       "E_PKL_TENSOR", "hooks"},
       {"metadata that are a text",
        call({of, py_int(0), one, one, "\x89", py_hooks(), py_text("neg")}), "E_PKL_TENSOR",
        "metadata"},
@@ -500,6 +519,16 @@ TEST_CASE("hostile pickles: the machine itself") {
       {"a tensor twice by nesting",
        py_file(py_dict({"a.b", py_floats("0", 4), "a", py_dict({"b", py_floats("1", 4)})})),
        "E_CKPT_DUP", "\"a.b\""},
+      {"a tensor that a None replaces", py_file(py_dict({"w", py_floats("0", 4), "w", "N"})),
+       "E_CKPT_DUP", "\"w\" appears twice"},
+      {"two state dicts",
+       py_file(py_dict({"state_dict", "}", "state_dict", py_dict({"w", py_floats("0", 4)})})),
+       "E_CKPT_DUP", "state_dict"},
+      {"a text and an integer of one name",
+       py_file("}(K\x01" + py_floats("0", 4) + py_text("1") + "Nu"), "E_CKPT_DUP", "\"1\""},
+      {"a truth value as a key", py_file("}(K\x01" + py_floats("0", 4) + "\x88Nu"), "E_CKPT_KEY",
+       "key"},
+      {"a fraction as a key", py_file("}(G" + std::string(8, '\0') + "Nu"), "E_CKPT_KEY", "key"},
       {"a name of 5000 bytes", py_file(py_dict({std::string(5000, 'a'), py_floats("0", 4)})),
        "E_CKPT_LIMIT", "5000 bytes"},
   });
@@ -523,7 +552,6 @@ TEST_CASE("hostile pickles: shared dicts do not multiply") {
   const auto error = error_of([&] { read_pickle(py_file(root)); });
   REQUIRE(error);
   CHECK(error->rule() == "E_CKPT_LIMIT");
-  CHECK_THAT(error->message(), Contains("more than 1000000 entries"));
 }
 
 }  // namespace

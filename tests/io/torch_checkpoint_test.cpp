@@ -252,6 +252,7 @@ TEST_CASE("checkpoint: what is no checkpoint of weights is refused by name") {
   const auto with = [&](const std::vector<std::pair<std::string, std::string>>& records) {
     ZipBytes zip;
     for (const auto& [name, data] : records) zip.add(name, data);
+    zip.add("version", "3\n");
     return rule(zip.finish());
   };
   CHECK(with({{"data.pkl", pickle}, {"data/0", floats(4)}, {"constants.pkl", "x"}}) ==
@@ -261,7 +262,14 @@ TEST_CASE("checkpoint: what is no checkpoint of weights is refused by name") {
         "E_CKPT_ENDIAN");
   CHECK(with({{"data.pkl", pickle}, {"data/0", floats(4)}, {"byteorder", "Little"}}) ==
         "E_CKPT_ENDIAN");
-  CHECK(with({{"version", "3"}}) == "E_CKPT_RECORD");
+  CHECK(with({}) == "E_CKPT_RECORD");
+  for (const std::string version : {"", "0", "11", "3\n\n", "x", "-1"}) {
+    ZipBytes zip;
+    zip.add("data.pkl", pickle);
+    zip.add("version", version);
+    CHECK(rule(zip.finish()) == "E_CKPT_VERSION");
+  }
+  CHECK(rule(ZipBytes().finish()) == "E_CKPT_VERSION");
   CHECK(with({{"data.pkl", pickle}, {"data.pkl", pickle}}) == "E_ZIP_DUP");
   CHECK(with({{"data.pkl", py_file(py_dict({"x", "cos\nsystem\n"}))}}) == "E_PKL_GLOBAL");
   CHECK(rule("") == "E_ZIP_SHORT");
@@ -279,6 +287,7 @@ TEST_CASE("checkpoint: what is no checkpoint of weights is refused by name") {
   ZipBytes old;
   old.add("data.pkl", pickle);
   old.add("data/0", floats(4));
+  old.add("version", "3");
   const std::string old_bytes = old.finish();
   CHECK(read_as<float>(TorchCheckpoint(bytes_of(old_bytes), "f"), "w").at(3) == 3.0F);
 }

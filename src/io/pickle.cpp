@@ -279,7 +279,12 @@ class Machine {
     const PickleValue dict = stack_[stack_.size() - values.size() - 1];
     if (values.size() % 2 != 0) refuse("E_PKL_STACK", "a key without its value");
     if (dict.kind == PickleKind::kDict) {
-      for (std::size_t i = 0; i < values.size(); i += 2) arena_.add(dict, values[i], values[i + 1]);
+      for (std::size_t i = 0; i < values.size(); i += 2) {
+        if (values[i].kind == PickleKind::kList || values[i].kind == PickleKind::kDict) {
+          refuse("E_PKL_TYPE", "a list or dict as a key");
+        }
+        arena_.add(dict, values[i], values[i + 1]);
+      }
     } else if (!limits_.opaque_globals || dict.kind != PickleKind::kOpaque) {
       refuse("E_PKL_TYPE", "SETITEM on something that is no dict");
     }

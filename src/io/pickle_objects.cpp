@@ -52,7 +52,10 @@ PickleValue PickleObjects::reduce(const PickleValue& callable, const PickleValue
       if (given.size() == 4) return rebuild_tensor(given, at);
       break;
     case GlobalRole::kRebuildParameter:
-      if (given.size() == 3 && given[0].kind == PickleKind::kTensor) return given[0];
+      if (given.size() == 3 && given[0].kind == PickleKind::kTensor) {
+        check_autograd(arena_.storage(arena_.tensor(given[0]).storage).dtype, given.subspan(1), at);
+        return given[0];
+      }
       break;
     case GlobalRole::kOpaqueObject:
       return {PickleKind::kOpaque};
@@ -140,7 +143,11 @@ PickleValue PickleObjects::rebuild_tensor(std::span<const PickleValue> arguments
   if (of.kind != PickleKind::kStorage || arguments[1].kind != PickleKind::kInt || offset < 0) {
     refuse_pickle("E_PKL_TENSOR", "a tensor without storage or with a bad offset", at);
   }
+  constexpr std::size_t kAutograd = 4;
   constexpr std::size_t kMetadata = 6;
+  if (arguments.size() > kAutograd) {
+    check_autograd(arena_.storage(of.index).dtype, arguments.subspan(kAutograd, 2), at);
+  }
   if (arguments.size() > kMetadata && arguments[kMetadata].kind != PickleKind::kNone &&
       (arguments[kMetadata].kind != PickleKind::kDict ||
        arena_.first(arguments[kMetadata]) != nullptr)) {
@@ -155,6 +162,16 @@ PickleValue PickleObjects::rebuild_tensor(std::span<const PickleValue> arguments
   }
   check_view(arena_.storage(of.index), offset, sizes, strides, at);
   return arena_.make_tensor(of.index, offset, sizes, strides);
+}
+
+// (requires_grad, hooks): without effect here, but torch refuses a file where they are wrong.
+void PickleObjects::check_autograd(DType dtype, std::span<const PickleValue> arguments,
+                                   std::size_t at) const {
+  const bool wrong_flag =
+      arguments[0].kind != PickleKind::kBool || (arguments[0].data != 0 && !is_floating(dtype));
+  const bool has_hooks = arguments[1].kind != PickleKind::kDict || !arguments[1].is_ordered ||
+                         arena_.first(arguments[1]) != nullptr;
+  if (wrong_flag || has_hooks) refuse_pickle("E_PKL_TENSOR", "a tensor with hooks or gradient", at);
 }
 
 void PickleObjects::check_view(const PickleStorage& storage, std::int64_t offset,

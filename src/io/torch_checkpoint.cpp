@@ -17,6 +17,13 @@ constexpr std::uint64_t kSmallRecord = std::uint64_t{64} << 10U;
 constexpr std::uint64_t kMostSpan = std::uint64_t{256} << 20U;
 constexpr std::uint64_t kLongRun = std::uint64_t{64} << 10U;
 
+// "3\n", the version of the records' layout; torch reads 1 to 10.
+bool is_known_version(std::span<const std::byte> bytes) {
+  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  return text == "10" || (text.size() == 1 && text[0] >= '1' && text[0] <= '9');
+}
+
 void check_kind_of_archive(const ZipArchive& archive) {
   for (const ZipRecord& record : archive.records()) {
     if (record.name == "constants.pkl" || record.name.starts_with("code/")) {
@@ -27,6 +34,11 @@ void check_kind_of_archive(const ZipArchive& archive) {
         record.size <= kSmallRecord) {
       archive.check(record);
     }
+  }
+  const ZipRecord* version = archive.find("version");
+  if (version == nullptr || !is_known_version(archive.read(*version, kSmallRecord))) {
+    throw Error::model_rule("E_CKPT_VERSION", "no format version from 1 to 10: no torch checkpoint",
+                            "save it again with a current torch, or convert it to safetensors");
   }
   const ZipRecord* order = archive.find("byteorder");
   if (order == nullptr) return;

@@ -1,6 +1,8 @@
 #include "ldm/io/torch_state_dict.h"
 
 #include <algorithm>
+#include <optional>
+#include <unordered_set>
 #include <utility>
 
 #include "ldm/core/error.h"
@@ -11,6 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxNameBytes = 4096;
 constexpr std::size_t kMaxEntries = 1'000'000;
+constexpr std::size_t kMaxAllNames = std::size_t{64} << 20U;
 
 class Flattener {
  public:
@@ -21,38 +24,53 @@ class Flattener {
     if (depth > max_depth_) {
       throw Error::model_rule("E_CKPT_LIMIT", cat("dicts nested deeper than ", max_depth_));
     }
+    std::unordered_set<std::string> keys;
     for (const PickleItem* item = arena_.first(dict); item != nullptr; item = arena_.after(*item)) {
       if (++entries_ > kMaxEntries) {
         throw Error::model_rule("E_CKPT_LIMIT", cat("more than ", kMaxEntries, " entries"));
       }
-      const PickleKind kind = item->value.kind;
-      const bool counts =
-          kind == PickleKind::kTensor || kind == PickleKind::kDict || kind == PickleKind::kInt;
-      std::string name = prefix;
-      if (!counts || !append_key(item->key, name)) continue;
-      if (kind == PickleKind::kTensor)
-        add_tensor(item->value, std::move(name));
-      else if (kind == PickleKind::kDict)
-        add_dict(item->value, name + ".", depth + 1);
-      else
-        out_.integers.insert_or_assign(std::move(name),
-                                       static_cast<std::int64_t>(item->value.data));
+      const auto key = key_text(item->key);
+      if (!key) continue;
+      if (!keys.insert(*key).second) throw twice(prefix + *key);
+      add_value(item->value, prefix + *key, depth);
     }
   }
 
+  /// Names one entry of a dict; nothing for a key that no tensor has.
+  std::optional<std::string> key_text(const PickleValue& key) const {
+    switch (key.kind) {
+      case PickleKind::kText:
+        return std::string(arena_.text(key));
+      case PickleKind::kInt:
+        return std::to_string(static_cast<std::int64_t>(key.data));
+      case PickleKind::kBool:
+      case PickleKind::kFloat:
+        // Equal to an integer in Python, so that it could replace one.
+        throw Error::model_rule("E_CKPT_KEY", "a truth value or fraction as a key");
+      default:
+        return std::nullopt;
+    }
+  }
+
+  static Error twice(const std::string& name) {
+    return Error::model_rule("E_CKPT_DUP", "\"" + name + "\" appears twice",
+                             "readers disagree which one counts: save the checkpoint again");
+  }
+
  private:
-  bool append_key(const PickleValue& key, std::string& name) const {
-    if (key.kind == PickleKind::kText) {
-      name += arena_.text(key);
-    } else if (key.kind == PickleKind::kInt) {
-      name += std::to_string(static_cast<std::int64_t>(key.data));
-    } else {
-      return false;
+  void add_value(const PickleValue& value, std::string name, std::size_t depth) {
+    name_bytes_ += name.size();
+    if (name.size() > kMaxNameBytes || name_bytes_ > kMaxAllNames) {
+      throw Error::model_rule("E_CKPT_LIMIT",
+                              cat("a name of ", name.size(), " bytes, ", name_bytes_, " in all"));
     }
-    if (name.size() > kMaxNameBytes) {
-      throw Error::model_rule("E_CKPT_LIMIT", cat("a name of ", name.size(), " bytes"));
+    if (value.kind == PickleKind::kTensor) {
+      add_tensor(value, std::move(name));
+    } else if (value.kind == PickleKind::kDict) {
+      add_dict(value, name + ".", depth + 1);
+    } else if (value.kind == PickleKind::kInt) {
+      out_.integers.insert_or_assign(std::move(name), static_cast<std::int64_t>(value.data));
     }
-    return true;
   }
 
   void add_tensor(const PickleValue& value, std::string name) {
@@ -73,25 +91,25 @@ class Flattener {
   std::size_t max_depth_;
   TorchStateDict& out_;
   std::size_t entries_ = 0;
+  std::size_t name_bytes_ = 0;
 };
 
-// The value of a text key; a key twice counts as in Python, the last wins.
-const PickleValue* find_key(const PickleArena& arena, const PickleValue& dict,
-                            std::string_view key) {
-  const PickleValue* found = nullptr;
-  for (const PickleItem* item = arena.first(dict); item != nullptr; item = arena.after(*item)) {
-    if (item->key.kind == PickleKind::kText && arena.text(item->key) == key) found = &item->value;
-  }
-  return found;
-}
-
-void add_root_integers(const PickleArena& arena, const PickleValue& root, TorchStateDict& out) {
+// The value of the root's "state_dict", or null; the root's integers are added to `out`.
+const PickleValue* read_root(const PickleArena& arena, const PickleValue& root,
+                             TorchStateDict& out) {
+  const Flattener names(arena, 1, out);
+  std::unordered_set<std::string> keys;
+  const PickleValue* state_dict = nullptr;
   for (const PickleItem* item = arena.first(root); item != nullptr; item = arena.after(*item)) {
-    if (item->key.kind == PickleKind::kText && item->value.kind == PickleKind::kInt) {
-      out.integers.insert_or_assign(std::string(arena.text(item->key)),
-                                    static_cast<std::int64_t>(item->value.data));
+    const auto key = names.key_text(item->key);
+    if (!key) continue;
+    if (!keys.insert(*key).second) throw Flattener::twice(*key);
+    if (*key == "state_dict") state_dict = &item->value;
+    if (item->value.kind == PickleKind::kInt) {
+      out.integers.insert_or_assign(*key, static_cast<std::int64_t>(item->value.data));
     }
   }
+  return state_dict;
 }
 
 }  // namespace
@@ -103,7 +121,8 @@ TorchStateDict read_torch_state_dict(std::span<const std::byte> pickle,
     throw Error::model_rule("E_CKPT_ROOT", "the checkpoint holds no dict of tensors",
                             "save a state_dict, not a whole model or a single tensor");
   }
-  const PickleValue* inner = find_key(parsed.arena, parsed.root, "state_dict");
+  TorchStateDict outer;
+  const PickleValue* inner = read_root(parsed.arena, parsed.root, outer);
   if (inner != nullptr && inner->kind != PickleKind::kDict) {
     throw Error::model_rule("E_CKPT_ROOT", "\"state_dict\" is no dict of tensors",
                             "save a state_dict, not a whole model or a single tensor");
@@ -111,16 +130,13 @@ TorchStateDict read_torch_state_dict(std::span<const std::byte> pickle,
   TorchStateDict result;
   Flattener(parsed.arena, limits.max_depth, result)
       .add_dict(inner != nullptr ? *inner : parsed.root, {}, 1);
-  add_root_integers(parsed.arena, parsed.root, result);
+  for (const auto& [name, value] : outer.integers) result.integers.insert_or_assign(name, value);
   std::sort(result.tensors.begin(), result.tensors.end(),
             [](const TorchTensor& a, const TorchTensor& b) { return a.name < b.name; });
   const auto twice = std::adjacent_find(
       result.tensors.begin(), result.tensors.end(),
       [](const TorchTensor& a, const TorchTensor& b) { return a.name == b.name; });
-  if (twice != result.tensors.end()) {
-    throw Error::model_rule("E_CKPT_DUP", "tensor \"" + twice->name + "\" appears twice",
-                            "readers disagree which one counts: save the checkpoint again");
-  }
+  if (twice != result.tensors.end()) throw Flattener::twice(twice->name);
   return result;
 }
 

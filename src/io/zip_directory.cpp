@@ -284,7 +284,8 @@ std::vector<ZipRecord> read_layout(const ByteSource& source, const std::vector<E
     const std::size_t before = i > 0 ? entries[i - 1].descriptor_bytes() : 0;
     const std::uint64_t next = i + 1 < entries.size() ? entries[i + 1].offset : directory_offset;
     const std::uint64_t tail = entry.descriptor_bytes();
-    if (entry.offset != data_end + before || next <= entry.offset || entry.size > next ||
+    if (entry.offset != data_end + before || next <= entry.offset || next > directory_offset ||
+        entry.size > next ||
         next - entry.offset < kLocalBytes + entry.name.size() + entry.size + tail) {
       refuse("E_ZIP_LAYOUT",
              in_quotes(entry.name) + " overlaps its neighbours or leaves a hole before it");

@@ -34,6 +34,7 @@ class PickleObjects {
  private:
   PickleValue rebuild_tensor(std::span<const PickleValue> arguments, std::size_t at);
   std::vector<std::int64_t> dimensions(const PickleValue& tuple, const char* what, std::size_t at);
+  void check_autograd(DType dtype, std::span<const PickleValue> arguments, std::size_t at) const;
   void check_view(const PickleStorage& storage, std::int64_t offset,
                   std::span<const std::int64_t> sizes, std::span<const std::int64_t> strides,
                   std::size_t at) const;

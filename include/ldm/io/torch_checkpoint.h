@@ -33,8 +33,8 @@ struct TorchCheckpointLimits {
 /// not be contiguous: reads give row-major contents.
 ///
 /// Errors of opening: those of read_zip_directory and read_torch_state_dict, E_CKPT_LEGACY (saved
-/// before torch 1.6), E_CKPT_TAR, E_CKPT_SCRIPT (TorchScript), E_CKPT_ENDIAN, E_CKPT_RECORD (a
-/// tensor whose record is missing or has other bytes than the storage needs).
+/// before torch 1.6), E_CKPT_TAR, E_CKPT_SCRIPT (TorchScript), E_CKPT_VERSION, E_CKPT_ENDIAN,
+/// E_CKPT_RECORD (a tensor whose record is missing or has other bytes than the storage needs).
 class TorchCheckpoint final : public TensorSource {
  public:
   explicit TorchCheckpoint(const std::filesystem::path& path,

@@ -44,8 +44,8 @@ constexpr ClassRow<models::DenoiserImpl> kDenoisers[] = {
                                           models::UNet2DConditionConfig>},
 };
 constexpr ClassRow<models::AutoencoderImpl> kAutoencoders[] = {
-    {"AutoencoderKL", &make_module<models::AutoencoderImpl, models::AutoencoderKLImpl,
-                                   models::AutoencoderKLConfig>},
+    {"AutoencoderKL",
+     &make_module<models::AutoencoderImpl, models::AutoencoderKLImpl, models::AutoencoderKLConfig>},
 };
 
 }  // namespace

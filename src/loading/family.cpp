@@ -52,10 +52,10 @@ Family recognise_family(const nlohmann::json& unet_config, const nlohmann::json&
       cat("scheduler/scheduler_config.json: prediction_type ", prediction),
   };
   if (text_config.is_object()) {
-    family.evidence.push_back(
-        cat("text_encoder/config.json: hidden_size ", integer(text_config, "hidden_size", 512),
-            ", ", integer(text_config, "num_hidden_layers", 12), " layers, ",
-            text(text_config, "hidden_act", "quick_gelu")));
+    family.evidence.push_back(cat("text_encoder/config.json: hidden_size ",
+                                  integer(text_config, "hidden_size", 512), ", ",
+                                  integer(text_config, "num_hidden_layers", 12), " layers, ",
+                                  text(text_config, "hidden_act", "quick_gelu")));
   }
   for (const FamilyRow& row : kFamilies) {
     const bool fits = row.cross_attention_dim == context && row.in_channels == channels &&

@@ -174,8 +174,8 @@ WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& 
   return binding;
 }
 
-void load_weights(torch::nn::Module& module, const TensorSource& files, const WeightBinding& binding,
-                  const Execution& execution) {
+void load_weights(torch::nn::Module& module, const TensorSource& files,
+                  const WeightBinding& binding, const Execution& execution) {
   ModuleLoader loader(module, files, binding, execution);
   std::vector<std::thread> helpers;
   for (int i = 1; i < std::min(execution.threads, 8); ++i) {

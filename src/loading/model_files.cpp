@@ -1,5 +1,7 @@
 #include "ldm/loading/model_files.h"
 
+#include <utility>
+
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 
@@ -17,6 +19,20 @@ const ComponentFiles& ModelFiles::component(const std::string& name) const {
   throw Error::internal(cat("no component ", name));
 }
 
+ComponentFiles& ModelFiles::component(const std::string& name) {
+  return const_cast<ComponentFiles&>(std::as_const(*this).component(name));
+}
+
+std::int64_t stored_parameters(const ComponentFiles& files) {
+  std::int64_t count = 0;
+  for (const std::string& name : files.weights->names()) {
+    std::int64_t elements = 1;
+    for (const std::int64_t dim : files.weights->find(name)->shape) elements *= dim;
+    count += elements;
+  }
+  return count;
+}
+
 ModelFiles open_model(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_regular_file(path, error)) {
@@ -24,6 +40,10 @@ ModelFiles open_model(const std::filesystem::path& path) {
                        "single-file checkpoints must be converted to a folder first");
   }
   return open_model_folder(path);
+}
+
+ComponentFiles open_autoencoder(const std::filesystem::path& path) {
+  return open_model(path).component("vae");
 }
 
 }  // namespace ldm

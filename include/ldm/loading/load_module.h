@@ -39,8 +39,8 @@ WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& 
 /// Reads every bound tensor, checks it for NaN and Inf, converts it to the execution's dtype,
 /// device and (4-D) memory format and makes it the parameter's data. Error::model naming file and
 /// tensor for non-finite values or files that changed meanwhile.
-void load_weights(torch::nn::Module& module, const TensorSource& files, const WeightBinding& binding,
-                  const Execution& execution);
+void load_weights(torch::nn::Module& module, const TensorSource& files,
+                  const WeightBinding& binding, const Execution& execution);
 
 /// Lets a module's weights go: its parameters become placeholders again.
 void unload_weights(torch::nn::Module& module);

@@ -48,6 +48,7 @@ struct ModelFiles {
   const ComponentFiles* find(const std::string& name) const;
   /// The component of that name; Error::internal when there is none.
   const ComponentFiles& component(const std::string& name) const;
+  ComponentFiles& component(const std::string& name);
 
   std::filesystem::path path;
   nlohmann::json model_index;
@@ -59,6 +60,13 @@ struct ModelFiles {
   std::filesystem::path tokenizer;         ///< its folder; empty for a model without one
   Family family;
 };
+
+/// Number of elements of all tensors of a component.
+std::int64_t stored_parameters(const ComponentFiles& files);
+
+/// The autoencoder that a path names: a model's own (any layout), or one that stands alone (folder
+/// with config.json, or a file). Throws Error::model.
+ComponentFiles open_autoencoder(const std::filesystem::path& path);
 
 /// Opens a diffusers folder. Throws Error::model (4) for anything wrong with it.
 ModelFiles open_model_folder(const std::filesystem::path& folder);

@@ -19,14 +19,16 @@ constexpr std::array<std::string_view, 6> kIgnoredClip = {"text_model.embeddings
                                                           "vision_model.",
                                                           "logit_scale"};
 
-// Autoencoders written before diffusers 0.15 name their attention as an older class did.
-constexpr std::array<KeyRule, 4> kVaeRules = {
+// Autoencoders and unconditional UNets written before diffusers 0.15 name their attention as an
+// older class did.
+constexpr std::array<KeyRule, 4> kAttentionRules = {
     {{"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}}};
 
-const std::array<KeyMap, 3> kMaps = {{
+const std::array<KeyMap, 4> kMaps = {{
     {"CLIPTextModel", "text_model.", kBareClip, {}, kIgnoredClip},
-    {"AutoencoderKL", {}, {}, kVaeRules, {}},
-    {"VQModel", {}, {}, kVaeRules, {}},
+    {"AutoencoderKL", {}, {}, kAttentionRules, {}},
+    {"VQModel", {}, {}, kAttentionRules, {}},
+    {"UNet2DModel", {}, {}, kAttentionRules, {}},
 }};
 constexpr KeyMap kSameNames{};
 

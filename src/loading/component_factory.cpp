@@ -6,8 +6,11 @@
 #include "ldm/core/text.h"
 #include "ldm/loading/config_fields.h"
 #include "ldm/models/autoencoder_kl.h"
+#include "ldm/models/autoencoder_tiny.h"
 #include "ldm/models/clip_text_model.h"
+#include "ldm/models/unet_2d.h"
 #include "ldm/models/unet_2d_condition.h"
+#include "ldm/models/vq_model.h"
 
 namespace ldm {
 namespace {
@@ -42,10 +45,15 @@ constexpr ClassRow<models::TextEncoderImpl> kTextEncoders[] = {
 constexpr ClassRow<models::DenoiserImpl> kDenoisers[] = {
     {"UNet2DConditionModel", &make_module<models::DenoiserImpl, models::UNet2DConditionModelImpl,
                                           models::UNet2DConditionConfig>},
+    {"UNet2DModel",
+     &make_module<models::DenoiserImpl, models::UNet2DModelImpl, models::UNet2DConfig>},
 };
 constexpr ClassRow<models::AutoencoderImpl> kAutoencoders[] = {
     {"AutoencoderKL",
      &make_module<models::AutoencoderImpl, models::AutoencoderKLImpl, models::AutoencoderKLConfig>},
+    {"AutoencoderTiny", &make_module<models::AutoencoderImpl, models::AutoencoderTinyImpl,
+                                     models::AutoencoderTinyConfig>},
+    {"VQModel", &make_module<models::AutoencoderImpl, models::VQModelImpl, models::VQModelConfig>},
 };
 
 }  // namespace

@@ -2,9 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 
-#include <array>
-#include <utility>
-#include <vector>
+#include <string>
 
 #include "ldm/core/error.h"
 
@@ -174,29 +172,10 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at:
       encoder_hidden_states.defined() ? encoder_hidden_states.to(dtype) : encoder_hidden_states;
   const at::Tensor temb = embed_time(sample.size(0), timestep, class_labels, timestep_cond);
 
-  std::vector<at::Tensor> skips{
-      conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents)};
-  for (const auto& block : *down_blocks) {
-    for (auto& output : block->forward(skips.back(), temb, text)) {
-      skips.push_back(std::move(output));
-    }
-  }
-  return decode(std::move(skips), temb, text);
-}
-
-at::Tensor UNet2DConditionModelImpl::decode(std::vector<at::Tensor> skips, const at::Tensor& temb,
-                                            const at::Tensor& text) const {
-  at::Tensor hidden = skips.back();
-  if (mid_block) hidden = mid_block->forward(hidden, temb, text);
-  for (const auto& block : *up_blocks) {
-    const std::size_t rest = skips.size() - block->resnets->size();
-    // Sizes that do not halve evenly must come back as they went down.
-    const at::Tensor& target = skips[rest == 0 ? 0 : rest - 1];
-    const std::array<std::int64_t, 2> size{target.size(2), target.size(3)};
-    hidden = block->forward(hidden, at::TensorList(skips).slice(rest), temb, text, size);
-    skips.resize(rest);
-  }
-  return conv_out->forward(conv_act_(conv_norm_out->forward(hidden)));
+  const at::Tensor hidden =
+      conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);
+  return conv_out->forward(conv_act_(conv_norm_out->forward(
+      nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden, temb, text))));
 }
 
 }  // namespace ldm::models

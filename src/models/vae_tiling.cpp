@@ -3,6 +3,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -36,6 +38,22 @@ at::Tensor kept(const at::Tensor& tile, std::int64_t keep) {
   return tile.narrow(2, 0, std::min(keep, tile.size(2))).narrow(3, 0, std::min(keep, tile.size(3)));
 }
 
+void check(const TileGrid& grid) {
+  if (grid.size < 1 || grid.stride < 1 || grid.keep < 1 || grid.blend < 0) {
+    throw Error::internal(cat("tiles of ", grid.size, " in steps of ", grid.stride, " with ",
+                              grid.blend, " blended and ", grid.keep, " kept"));
+  }
+}
+
+/// The weight of a tile's rows or columns against what lies below: 0 at the first, 1 from the
+/// `extent`-th on; all 1 where nothing lies below.
+at::Tensor overlay_weight(std::int64_t count, std::int64_t extent, bool is_first,
+                          const at::Tensor& like) {
+  at::Tensor weight = at::arange(count, at::TensorOptions(at::kFloat).device(like.device()));
+  if (is_first || extent < 2) return at::ones_like(weight);
+  return (weight / static_cast<double>(extent - 1)).clamp_max(1);
+}
+
 }  // namespace
 
 VaeTiling VaeTiling::of(std::int64_t sample_size, std::int64_t downsampling) {
@@ -63,10 +81,7 @@ TileGrid decode_grid(const VaeTiling& tiling) {
 
 at::Tensor map_tiles(const at::Tensor& x, const TileGrid& grid,
                      const std::function<at::Tensor(const at::Tensor&)>& map) {
-  if (grid.size < 1 || grid.stride < 1 || grid.keep < 1 || grid.blend < 0) {
-    throw Error::internal(cat("tiles of ", grid.size, " in steps of ", grid.stride, " with ",
-                              grid.blend, " blended and ", grid.keep, " kept"));
-  }
+  check(grid);
   std::vector<at::Tensor> above;
   std::vector<at::Tensor> finished_rows;
   for (std::int64_t i = 0; i < x.size(2); i += grid.stride) {
@@ -84,6 +99,35 @@ at::Tensor map_tiles(const at::Tensor& x, const TileGrid& grid,
     above = std::move(row);
   }
   return at::cat(finished_rows, 2);
+}
+
+at::Tensor overlay_tiles(const at::Tensor& x, const TileGrid& grid,
+                         const std::function<at::Tensor(const at::Tensor&)>& map) {
+  check(grid);
+  at::Tensor out;
+  for (std::int64_t i = 0; i < x.size(2); i += grid.stride) {
+    const at::Tensor band = x.narrow(2, i, std::min(grid.size, x.size(2) - i));
+    for (std::int64_t j = 0; j < x.size(3); j += grid.stride) {
+      const at::Tensor tile = map(band.narrow(3, j, std::min(grid.size, x.size(3) - j)));
+      if (!out.defined()) {
+        out = at::zeros({tile.size(0), tile.size(1), x.size(2) * grid.keep / grid.stride,
+                         x.size(3) * grid.keep / grid.stride},
+                        tile.options());
+      }
+      at::Tensor place = out.narrow(2, i * grid.keep / grid.stride, tile.size(2))
+                             .narrow(3, j * grid.keep / grid.stride, tile.size(3));
+      const at::Tensor weight = overlay_weight(tile.size(2), grid.blend, i == 0, x).unsqueeze(1) *
+                                overlay_weight(tile.size(3), grid.blend, j == 0, x);
+      place.copy_(weight * tile + (1 - weight) * place);
+    }
+  }
+  return out;
+}
+
+at::Tensor map_tiles(const at::Tensor& x, bool use_tiling, const TileGrid& grid,
+                     const std::function<at::Tensor(const at::Tensor&)>& map) {
+  const bool fits = x.size(2) <= grid.size && x.size(3) <= grid.size;
+  return use_tiling && !fits ? map_tiles(x, grid, map) : map(x);
 }
 
 }  // namespace ldm::models

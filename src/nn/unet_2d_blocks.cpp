@@ -2,12 +2,17 @@
 
 #include <ATen/ops/cat.h>
 
+#include <array>
+#include <cstddef>
+#include <utility>
+
 #include "ldm/core/error.h"
 
 namespace ldm::nn {
 namespace {
 
-ResnetBlock2D make_resnet(const UNetBlockOptions& options, std::int64_t in, std::int64_t out) {
+ResnetBlock2DOptions resnet_options(const UNetBlockOptions& options, std::int64_t in,
+                                    std::int64_t out) {
   ResnetBlock2DOptions resnet;
   resnet.in_channels = in;
   resnet.out_channels = out;
@@ -17,7 +22,22 @@ ResnetBlock2D make_resnet(const UNetBlockOptions& options, std::int64_t in, std:
   resnet.non_linearity = options.resnet_act_fn;
   resnet.time_embedding_norm = options.resnet_time_scale_shift;
   resnet.output_scale_factor = options.output_scale_factor;
-  return ResnetBlock2D(resnet);
+  return resnet;
+}
+
+ResnetBlock2D make_resnet(const UNetBlockOptions& options, std::int64_t in, std::int64_t out) {
+  return ResnetBlock2D(resnet_options(options, in, out));
+}
+
+/// The list of one ResnetBlock2D that halves or doubles the size.
+std::shared_ptr<ModuleList<ResnetBlock2D>> make_resnet_sampler(const UNetBlockOptions& options,
+                                                               bool up) {
+  ResnetBlock2DOptions resnet = resnet_options(options, options.out_channels, options.out_channels);
+  resnet.up = up;
+  resnet.down = !up;
+  auto list = std::make_shared<ModuleList<ResnetBlock2D>>();
+  list->append(ResnetBlock2D(resnet));
+  return list;
 }
 
 Attention make_self_attention(const UNetBlockOptions& options, std::int64_t channels,
@@ -75,6 +95,10 @@ DownBlock2DImpl::DownBlock2DImpl(const UNetBlockOptions& options) {
     if (attentions) attentions->append(options, out, options.resnet_groups);
   }
   if (!options.add_sampler) return;
+  if (options.resnet_sampler) {
+    resnet_downsamplers = register_module("downsamplers", make_resnet_sampler(options, false));
+    return;
+  }
   downsamplers = register_module("downsamplers", std::make_shared<ModuleList<Downsample2D>>());
   downsamplers->append(Downsample2D(out, true, out, options.downsample_padding));
 }
@@ -89,19 +113,23 @@ std::vector<at::Tensor> DownBlock2DImpl::forward(const at::Tensor& x, const at::
     outputs.push_back(hidden);
   }
   if (downsamplers) outputs.push_back((*downsamplers)[0]->forward(hidden));
+  if (resnet_downsamplers) outputs.push_back((*resnet_downsamplers)[0]->forward(hidden, temb));
   return outputs;
 }
 
 UNetMidBlock2DImpl::UNetMidBlock2DImpl(const UNetBlockOptions& options) {
   const std::int64_t channels = options.in_channels;
-  const bool plain_norm = options.resnet_time_scale_shift == "default";
+  std::int64_t attn_groups = options.attn_groups;
+  if (attn_groups == 0 && options.resnet_time_scale_shift == "default") {
+    attn_groups = options.resnet_groups;
+  }
   resnets = register_module("resnets", std::make_shared<ModuleList<ResnetBlock2D>>());
   resnets->append(make_resnet(options, channels, channels));
   if (options.attention != BlockAttention::kNone) {
     attentions = register_module("attentions", BlockAttentions());
   }
   for (std::int64_t i = 0; i < options.num_layers; ++i) {
-    if (attentions) attentions->append(options, channels, plain_norm ? options.resnet_groups : 0);
+    if (attentions) attentions->append(options, channels, attn_groups);
     resnets->append(make_resnet(options, channels, channels));
   }
 }
@@ -130,6 +158,10 @@ UpBlock2DImpl::UpBlock2DImpl(const UNetBlockOptions& options) {
     if (attentions) attentions->append(options, out, options.resnet_groups);
   }
   if (!options.add_sampler) return;
+  if (options.resnet_sampler) {
+    resnet_upsamplers = register_module("upsamplers", make_resnet_sampler(options, true));
+    return;
+  }
   upsamplers = register_module("upsamplers", std::make_shared<ModuleList<Upsample2D>>());
   upsamplers->append(Upsample2D(out, true, out));
 }
@@ -147,7 +179,31 @@ at::Tensor UpBlock2DImpl::forward(const at::Tensor& x, at::TensorList skips, con
     hidden = (*resnets)[i]->forward(at::cat({hidden, skips[skips.size() - 1 - i]}, 1), temb);
     if (attentions) hidden = attentions->forward(i, hidden, encoder_hidden_states);
   }
+  if (resnet_upsamplers) return (*resnet_upsamplers)[0]->forward(hidden, temb);
   return upsamplers ? (*upsamplers)[0]->forward(hidden, output_size) : hidden;
+}
+
+at::Tensor forward_unet_blocks(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
+                               const ModuleList<UpBlock2D>& up, const at::Tensor& hidden,
+                               const at::Tensor& temb, const at::Tensor& encoder_hidden_states) {
+  std::vector<at::Tensor> skips{hidden};
+  for (const auto& block : down) {
+    for (auto& output : block->forward(skips.back(), temb, encoder_hidden_states)) {
+      skips.push_back(std::move(output));
+    }
+  }
+  at::Tensor current = skips.back();
+  if (mid) current = mid->forward(current, temb, encoder_hidden_states);
+  for (const auto& block : up) {
+    const std::size_t rest = skips.size() - block->resnets->size();
+    // Sizes that do not halve evenly must come back as they went down.
+    const at::Tensor& target = skips[rest == 0 ? 0 : rest - 1];
+    const std::array<std::int64_t, 2> size{target.size(2), target.size(3)};
+    current = block->forward(current, at::TensorList(skips).slice(rest), temb,
+                             encoder_hidden_states, size);
+    skips.resize(rest);
+  }
+  return current;
 }
 
 }  // namespace ldm::nn

@@ -60,8 +60,6 @@ struct UNet2DConditionModelImpl : DenoiserImpl {
   /// A parameter that tells the model's dtype and device: a norm's, which packing leaves alone.
   const at::Tensor& weights() const { return conv_norm_out->weight; }
   at::Tensor embed_class(std::int64_t batch, const at::Tensor& class_labels) const;
-  at::Tensor decode(std::vector<at::Tensor> skips, const at::Tensor& temb,
-                    const at::Tensor& text) const;
 
   nn::Activation conv_act_;
   nn::Activation time_embed_act_;  ///< null: none

@@ -39,4 +39,16 @@ TileGrid decode_grid(const VaeTiling& tiling);
 at::Tensor map_tiles(const at::Tensor& x, const TileGrid& grid,
                      const std::function<at::Tensor(const at::Tensor&)>& map);
 
+/// x [B, C, H, W] → the same as AutoencoderTiny puts it together: each tile laid over what the
+/// tiles above and to the left gave, its first `blend` rows and columns growing from 0 to their
+/// full weight. Equal to diffusers' `_tiled_encode` and `_tiled_decode`; holds one tile's `map` at
+/// a time. Sides of x must map to whole numbers of output rows and columns. Errors as for
+/// `map_tiles`.
+at::Tensor overlay_tiles(const at::Tensor& x, const TileGrid& grid,
+                         const std::function<at::Tensor(const at::Tensor&)>& map);
+
+/// map_tiles where `use_tiling` and a side of x is longer than a tile; otherwise map(x).
+at::Tensor map_tiles(const at::Tensor& x, bool use_tiling, const TileGrid& grid,
+                     const std::function<at::Tensor(const at::Tensor&)>& map);
+
 }  // namespace ldm::models

@@ -32,6 +32,7 @@ struct UNetBlockOptions {
   std::int64_t num_layers = 1;
   bool add_sampler =
       false;  ///< halve the size at the end of a down block, double it in an up block
+  bool resnet_sampler = false;  ///< do so with a ResnetBlock2D instead of a convolution
   std::int64_t downsample_padding = 1;
   double resnet_eps = 1e-6;
   std::string resnet_act_fn = "swish";
@@ -39,7 +40,9 @@ struct UNetBlockOptions {
   std::string resnet_time_scale_shift = "default";
   double output_scale_factor = 1.0;
   BlockAttention attention = BlockAttention::kNone;
-  std::int64_t attention_head_dim = 1;   ///< channels of one head, for kSelf
+  std::int64_t attention_head_dim = 1;  ///< channels of one head, for kSelf
+  std::int64_t attn_groups =
+      0;  ///< of a mid block's kSelf; 0: resnet_groups, no norm for scale_shift
   std::int64_t num_attention_heads = 1;  ///< for kCross, like all below
   std::int64_t transformer_layers = 1;
   std::int64_t cross_attention_dim = 1280;
@@ -61,7 +64,7 @@ struct BlockAttentionsImpl : torch::nn::Module {
 TORCH_MODULE(BlockAttentions);
 
 /// Residual blocks, attention after each, then the size halved.
-/// Source: diffusers' DownBlock2D, AttnDownBlock2D, CrossAttnDownBlock2D.
+/// Source: diffusers' DownBlock2D, ResnetDownsampleBlock2D, AttnDownBlock2D, CrossAttnDownBlock2D.
 struct DownBlock2DImpl : torch::nn::Module {
   explicit DownBlock2DImpl(const UNetBlockOptions& options);
   /// x [B, C, H, W], temb [B, temb_channels], encoder_hidden_states [B, S, D] or undefined → the
@@ -70,8 +73,9 @@ struct DownBlock2DImpl : torch::nn::Module {
                                   const at::Tensor& encoder_hidden_states = {}) const;
 
   std::shared_ptr<ModuleList<ResnetBlock2D>> resnets;
-  BlockAttentions attentions{nullptr};                     ///< null for kNone
-  std::shared_ptr<ModuleList<Downsample2D>> downsamplers;  ///< null without add_sampler
+  BlockAttentions attentions{nullptr};                             ///< null for kNone
+  std::shared_ptr<ModuleList<Downsample2D>> downsamplers;          ///< null without add_sampler
+  std::shared_ptr<ModuleList<ResnetBlock2D>> resnet_downsamplers;  ///< "downsamplers" of that kind
 };
 TORCH_MODULE(DownBlock2D);
 
@@ -90,19 +94,30 @@ struct UNetMidBlock2DImpl : torch::nn::Module {
 TORCH_MODULE(UNetMidBlock2D);
 
 /// Residual blocks, each on its input joined with a skip connection, attention after each, then the
-/// size doubled. Source: diffusers' UpBlock2D, AttnUpBlock2D, CrossAttnUpBlock2D.
+/// size doubled. Source: diffusers' UpBlock2D, ResnetUpsampleBlock2D, AttnUpBlock2D,
+/// CrossAttnUpBlock2D.
 struct UpBlock2DImpl : torch::nn::Module {
   explicit UpBlock2DImpl(const UNetBlockOptions& options);
   /// x [B, C, H, W], `skips` one [B, ·, H, W] a layer (the last one is used first) →
-  /// [B, C', 2H, 2W], or the height and width of `output_size` where given.
+  /// [B, C', 2H, 2W], or the height and width of `output_size` where given (a ResnetBlock2D that
+  /// doubles does not heed it).
   at::Tensor forward(const at::Tensor& x, at::TensorList skips, const at::Tensor& temb,
                      const at::Tensor& encoder_hidden_states = {},
                      at::IntArrayRef output_size = {}) const;
 
   std::shared_ptr<ModuleList<ResnetBlock2D>> resnets;
-  BlockAttentions attentions{nullptr};                 ///< null for kNone
-  std::shared_ptr<ModuleList<Upsample2D>> upsamplers;  ///< null without add_sampler
+  BlockAttentions attentions{nullptr};                           ///< null for kNone
+  std::shared_ptr<ModuleList<Upsample2D>> upsamplers;            ///< null without add_sampler
+  std::shared_ptr<ModuleList<ResnetBlock2D>> resnet_upsamplers;  ///< "upsamplers" of that kind
 };
 TORCH_MODULE(UpBlock2D);
+
+/// The blocks of a whole UNet: `hidden` [B, C, H, W], as its first convolution gives it, → the last
+/// up block's output, of the same height and width. `mid` may be null; `encoder_hidden_states`
+/// [B, S, D] is for cross-attention.
+at::Tensor forward_unet_blocks(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
+                               const ModuleList<UpBlock2D>& up, const at::Tensor& hidden,
+                               const at::Tensor& temb,
+                               const at::Tensor& encoder_hidden_states = {});
 
 }  // namespace ldm::nn

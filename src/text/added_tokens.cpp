@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
 #include "ldm/text/unicode.h"
 
 namespace ldm {
@@ -71,6 +73,40 @@ std::vector<AddedTokenSplitter::Part> AddedTokenSplitter::split(std::string_view
   }
   if (done < text.size()) parts.push_back({done, text.size(), std::nullopt});
   return parts;
+}
+
+AddedVocabulary::AddedVocabulary(const std::vector<AddedToken>& tokens, std::int64_t base_size,
+                                 std::int64_t base_limit, const Find& find,
+                                 const Normalize& normalize)
+    : limit_(base_limit) {
+  for (const AddedToken& token : tokens) {
+    if (ids_.count(token.content) == 0) {
+      const std::int64_t behind_added = tokens_.empty() ? 0 : tokens_.rbegin()->first + 1;
+      ids_.emplace(token.content, find(token.content).value_or(std::max(base_size, behind_added)));
+    }
+    tokens_.insert_or_assign(ids_.at(token.content), token);
+  }
+  if (!tokens_.empty()) limit_ = std::max(limit_, tokens_.rbegin()->first + 1);
+  for (const auto& [id, token] : tokens_) {
+    if (!token.normalized) {
+      raw_.add(token, id);
+      continue;
+    }
+    AddedToken clean = token;
+    clean.content = normalize(token.content);
+    if (!clean.content.empty()) normalized_.add(std::move(clean), id);
+  }
+}
+
+std::int64_t AddedVocabulary::id(const std::string& content) const {
+  const auto found = ids_.find(content);
+  if (found == ids_.end()) throw Error::internal(cat("token ", content, " was not added"));
+  return found->second;
+}
+
+const std::string* AddedVocabulary::content(std::int64_t id) const {
+  const auto found = tokens_.find(id);
+  return found == tokens_.end() ? nullptr : &found->second.content;
 }
 
 }  // namespace ldm

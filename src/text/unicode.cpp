@@ -1,6 +1,7 @@
 #include "ldm/text/unicode.h"
 
 #include <unicode/bytestream.h>
+#include <unicode/casemap.h>
 #include <unicode/edits.h>
 #include <unicode/normalizer2.h>
 #include <unicode/stringpiece.h>
@@ -94,13 +95,20 @@ bool younger_than_unicode_15(char32_t c) {
   return age[0] == 0 || age[0] > 15 || (age[0] == 15 && age[1] > 0);
 }
 
+// The major Unicode version that assigned a code point, 0 for none.
+int age_of(char32_t c) {
+  UVersionInfo age;
+  u_charAge(static_cast<UChar32>(c), age);
+  return age[0];
+}
+
 void check(UErrorCode status, const char* what) {
   if (U_FAILURE(status)) {
     throw Error::internal(cat("ICU: ", what, ": ", u_errorName(status)));
   }
 }
 
-const icu::Normalizer2& nfc_of_unicode_9() {
+const icu::UnicodeSet& unicode_9() {
   static const icu::UnicodeSet* const kAssigned = [] {
     UErrorCode status = U_ZERO_ERROR;
     auto* set = new icu::UnicodeSet(UNICODE_STRING_SIMPLE("[:age=9.0:]"), status);
@@ -108,13 +116,50 @@ const icu::Normalizer2& nfc_of_unicode_9() {
     set->freeze();
     return set;
   }();
-  static const icu::FilteredNormalizer2 kFiltered = [] {
-    UErrorCode status = U_ZERO_ERROR;
-    const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(status);
-    check(status, "normalisation data");
-    return icu::FilteredNormalizer2(*nfc, *kAssigned);
-  }();
-  return kFiltered;
+  return *kAssigned;
+}
+
+using NormalizerFactory = const icu::Normalizer2* (*)(UErrorCode&);
+
+// `make` in Unicode 9.0.
+icu::FilteredNormalizer2 of_unicode_9(NormalizerFactory make) {
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* form = make(status);
+  check(status, "normalisation data");
+  return icu::FilteredNormalizer2(*form, unicode_9());
+}
+
+// For each byte of `edited`'s new text, where its original begins.
+std::u32string trace(const icu::Edits& edits) {
+  UErrorCode status = U_ZERO_ERROR;
+  std::u32string source;
+  for (auto span = edits.getFineIterator(); span.next(status);) {
+    const auto from = static_cast<char32_t>(span.sourceIndex());
+    for (std::int32_t i = 0; i < span.newLength(); ++i) {
+      source += span.hasChange() ? from : from + static_cast<char32_t>(i);
+    }
+  }
+  check(status, "edits");
+  return source;
+}
+
+ComposedText normalize(const icu::Normalizer2& form, std::string_view text) {
+  ComposedText out;
+  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (std::all_of(text.begin(), text.end(), is_ascii)) {
+    out.text = text;
+    out.source.resize(text.size());
+    std::iota(out.source.begin(), out.source.end(), U'\0');
+    return out;
+  }
+  UErrorCode status = U_ZERO_ERROR;
+  icu::StringByteSink<std::string> sink(&out.text);
+  icu::Edits edits;
+  form.normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())), sink,
+                     &edits, status);
+  check(status, "normalisation");
+  out.source = trace(edits);
+  return out;
 }
 
 }  // namespace
@@ -151,32 +196,31 @@ bool is_word_char(char32_t c) {
 }
 
 ComposedText compose_nfc(std::string_view text) {
+  static const icu::FilteredNormalizer2 kNfc = of_unicode_9(&icu::Normalizer2::getNFCInstance);
+  return normalize(kNfc, text);
+}
+
+ComposedText decompose(std::string_view text, bool compatible) {
+  static const icu::FilteredNormalizer2 kNfd = of_unicode_9(&icu::Normalizer2::getNFDInstance);
+  static const icu::FilteredNormalizer2 kNfkd = of_unicode_9(&icu::Normalizer2::getNFKDInstance);
+  return normalize(compatible ? kNfkd : kNfd, text);
+}
+
+ComposedText lower_in_context(std::string_view text) {
   ComposedText out;
-  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
-  if (std::all_of(text.begin(), text.end(), is_ascii)) {
-    out.text = text;
-    out.source.resize(text.size());
-    std::iota(out.source.begin(), out.source.end(), U'\0');
-    return out;
-  }
   UErrorCode status = U_ZERO_ERROR;
   icu::StringByteSink<std::string> sink(&out.text);
   icu::Edits edits;
-  nfc_of_unicode_9().normalizeUTF8(
-      0, icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())), sink, &edits,
-      status);
-  check(status, "normalisation");
-
-  out.source.reserve(out.text.size());
-  for (auto span = edits.getFineIterator(); span.next(status);) {
-    const auto from = static_cast<char32_t>(span.sourceIndex());
-    for (std::int32_t i = 0; i < span.newLength(); ++i) {
-      out.source += span.hasChange() ? from : from + static_cast<char32_t>(i);
-    }
-  }
-  check(status, "normalisation edits");
+  icu::CaseMap::utf8ToLower("", 0,
+                            icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())),
+                            sink, &edits, status);
+  check(status, "lower case");
+  out.source = trace(edits);
   return out;
 }
+
+bool is_in_unicode_8(char32_t c) { return age_of(c) >= 1 && age_of(c) <= 8; }
+bool is_in_unicode_9(char32_t c) { return age_of(c) >= 1 && age_of(c) <= 9; }
 
 char32_t next_code_point(std::string_view text, std::size_t& at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };

@@ -1,26 +1,11 @@
 #pragma once
 
-#include <cstddef>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "ldm/text/unicode.h"
+
 namespace ldm {
-
-/// A run of bytes of some text.
-struct TextRange {
-  std::size_t begin = 0;
-  std::size_t end = 0;  ///< behind the last byte
-
-  bool operator==(const TextRange&) const = default;
-};
-
-/// Text as CLIP's merges see it, with the way back to the prompt.
-struct NormalizedText {
-  std::string text;
-  /// For each byte of `text`, where in the original the characters begin that it was made from.
-  std::vector<std::size_t> source;
-};
 
 /// Normalisation form C, then each run of white space to one blank, then lower case without
 /// context. `text` is well-formed UTF-8. Equals the normalizer of transformers' CLIPTokenizer.

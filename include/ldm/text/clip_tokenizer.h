@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "ldm/text/tokenizer.h"
+#include "ldm/text/framed_tokenizer.h"
 
 namespace ldm {
 
@@ -18,23 +18,18 @@ namespace ldm {
 /// Special and other added tokens are found in the text as they are there: "<|endoftext|>" is one
 /// token, and SD2's padding token "!" makes every "!" id 0. Copies share one vocabulary; all calls
 /// are safe from several threads.
-class CLIPTokenizer final : public Tokenizer {
+class CLIPTokenizer final : public FramedTokenizer {
  public:
   /// Reads a tokenizer folder in either published form; see `read_clip_files`. Error::model.
   static CLIPTokenizer from_folder(const std::filesystem::path& folder);
 
-  Encoding encode(std::string_view prompt) const override;
-  std::vector<std::int64_t> tokenize(std::string_view text) const override;
   std::string_view piece(std::int64_t id) const override;
-  std::int64_t bos_id() const override;
-  std::int64_t eos_id() const override;
-  std::int64_t pad_id() const override;
-  std::size_t max_length() const override;
   std::int64_t vocab_size() const override;
 
  private:
   struct Impl;
   explicit CLIPTokenizer(std::shared_ptr<const Impl> impl);
+  std::vector<PlacedToken> scan(std::string_view prompt) const override;
 
   std::shared_ptr<const Impl> impl_;
 };

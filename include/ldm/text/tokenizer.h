@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,7 @@ class Tokenizer {
   /// The vocabulary's spelling of an id ("wow</w>"), empty for an unused one.
   virtual std::string_view piece(std::int64_t id) const = 0;
 
+  /// -1 for a tokenizer without one (T5).
   virtual std::int64_t bos_id() const = 0;
   virtual std::int64_t eos_id() const = 0;
   virtual std::int64_t pad_id() const = 0;
@@ -44,9 +46,19 @@ class Tokenizer {
   virtual std::int64_t vocab_size() const = 0;
 };
 
+/// What a pipeline may ask of a tokenizer beyond its folder.
+struct TokenizerOptions {
+  /// In place of the config's field, for SentencePiece tokenizers other than XLM-R's: Japanese
+  /// Stable Diffusion's pipeline sets it to true, its folder does not.
+  std::optional<bool> do_lower_case;
+};
+
 /// The tokenizer of a model's tokenizer folder, chosen by tokenizer_config.json's `tokenizer_class`
-/// and by the files that are there: CLIP's byte-level BPE, BERT's WordPiece, or SentencePiece
-/// (XLM-R, T5). Error::model for a folder that none of them can read.
-std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& folder);
+/// (CLIPTokenizer, BertTokenizer, XLMRobertaTokenizer, T5Tokenizer, AlbertTokenizer, each also with
+/// "Fast"), otherwise by the files that are there: vocab.json is CLIP's, vocab.txt BERT's,
+/// sentencepiece.bpe.model XLM-R's, spiece.model T5's, and a tokenizer.json says what it is.
+/// Error::model for a folder that none of them can read.
+std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& folder,
+                                                const TokenizerOptions& options = {});
 
 }  // namespace ldm

@@ -4,8 +4,24 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ldm {
+
+/// A run of bytes of some text.
+struct TextRange {
+  std::size_t begin = 0;
+  std::size_t end = 0;  ///< behind the last byte
+
+  bool operator==(const TextRange&) const = default;
+};
+
+/// Text as a tokenizer's model sees it, with the way back to the prompt.
+struct NormalizedText {
+  std::string text;
+  /// For each byte of `text`, where in the original the characters begin that it was made from.
+  std::vector<std::size_t> source;
+};
 
 /// How the splitting expressions of the public tokenizers see a code point.
 enum class CharClass : std::uint8_t {
@@ -42,6 +58,18 @@ struct ComposedText {
 
 /// `text` must be well-formed UTF-8 of less than 2 GiB.
 ComposedText compose_nfc(std::string_view text);
+
+/// The same in normalisation form D or, `compatible`, KD.
+ComposedText decompose(std::string_view text, bool compatible);
+
+/// The text in lower case with context (final sigma), in ICU's Unicode version.
+ComposedText lower_in_context(std::string_view text);
+
+/// Whether `c` was assigned in Unicode 8.0, whose general categories BERT's tokenizer knows.
+bool is_in_unicode_8(char32_t c);
+
+/// Whether `c` was assigned in Unicode 9.0.
+bool is_in_unicode_9(char32_t c);
 
 /// The code point at byte `at` of well-formed UTF-8; moves `at` behind it.
 char32_t next_code_point(std::string_view text, std::size_t& at);

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "ldm/text/tokenizer.h"
+
+namespace ldm {
+
+/// What stands around a prompt's ids.
+struct PromptFrame {
+  std::int64_t bos = 0;  ///< before the prompt; -1 for none (T5)
+  std::int64_t eos = 0;  ///< behind it
+  std::int64_t pad = 0;  ///< fills up to `max_length`
+  std::size_t max_length = 77;
+};
+
+/// What all tokenizers share: prompts are checked, framed, cut and padded on the right.
+class FramedTokenizer : public Tokenizer {
+ public:
+  Encoding encode(std::string_view prompt) const final;
+  std::vector<std::int64_t> tokenize(std::string_view text) const final;
+  std::int64_t bos_id() const final { return frame_.bos; }
+  std::int64_t eos_id() const final { return frame_.eos; }
+  std::int64_t pad_id() const final { return frame_.pad; }
+  std::size_t max_length() const final { return frame_.max_length; }
+
+ protected:
+  /// A token and the byte of the prompt where the characters begin that it was made from.
+  struct PlacedToken {
+    std::int64_t id = 0;
+    std::size_t begin = 0;
+  };
+
+  explicit FramedTokenizer(const PromptFrame& frame) : frame_(frame) {}
+
+  /// All tokens of a prompt that is known to be well-formed UTF-8 of at most 64 KiB without NUL.
+  virtual std::vector<PlacedToken> scan(std::string_view prompt) const = 0;
+
+ private:
+  PromptFrame frame_;
+};
+
+}  // namespace ldm

@@ -1,0 +1,56 @@
+#include "ldm/text/framed_tokenizer.h"
+
+#include <algorithm>
+
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
+
+namespace ldm {
+namespace {
+
+constexpr std::size_t kMostPromptBytes = std::size_t{64} << 10U;
+
+void check_prompt(std::string_view prompt) {
+  if (prompt.size() > kMostPromptBytes) {
+    throw Error::input(cat("prompt: ", prompt.size(), " bytes, at most ", kMostPromptBytes,
+                           " are taken; byte ", kMostPromptBytes, " is the first beyond"),
+                       "shorten the prompt: the text encoder sees only its first 77 tokens");
+  }
+  if (const std::size_t at = find_invalid_utf8(prompt); at != std::string_view::npos) {
+    throw Error::input(cat("prompt: byte ", at, " is not valid UTF-8"),
+                       "save or type the prompt as UTF-8");
+  }
+  if (const std::size_t at = prompt.find('\0'); at != std::string_view::npos) {
+    throw Error::input(cat("prompt: byte ", at, " is a NUL character"),
+                       "remove it: prompts are text");
+  }
+}
+
+}  // namespace
+
+Encoding FramedTokenizer::encode(std::string_view prompt) const {
+  check_prompt(prompt);
+  const std::vector<PlacedToken> tokens = scan(prompt);
+  const std::size_t around = frame_.bos < 0 ? 1 : 2;
+  const std::size_t kept = std::min(tokens.size(), frame_.max_length - around);
+  Encoding out;
+  out.token_count = tokens.size();
+  out.ids.reserve(frame_.max_length);
+  if (frame_.bos >= 0) out.ids.push_back(frame_.bos);
+  for (std::size_t i = 0; i < kept; ++i) out.ids.push_back(tokens[i].id);
+  out.ids.push_back(frame_.eos);
+  out.ids.resize(frame_.max_length, frame_.pad);
+  if (kept < tokens.size()) out.cut_text = prompt.substr(tokens[kept].begin);
+  out.pieces.reserve(out.ids.size());
+  for (const std::int64_t id : out.ids) out.pieces.emplace_back(piece(id));
+  return out;
+}
+
+std::vector<std::int64_t> FramedTokenizer::tokenize(std::string_view text) const {
+  check_prompt(text);
+  std::vector<std::int64_t> ids;
+  for (const PlacedToken& token : scan(text)) ids.push_back(token.id);
+  return ids;
+}
+
+}  // namespace ldm

@@ -7,16 +7,16 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/io/sniff.h"
 
 namespace ldm {
 namespace {
 
 constexpr std::size_t kLengthBytes = 8;
-// Long enough to tell a web page or a git-lfs pointer by.
-constexpr std::uint64_t kSniffBytes = 512;
 
 SafetensorsHeader read_header(const InputFile& file, const SafetensorsLimits& limits) {
-  std::vector<std::byte> prefix(static_cast<std::size_t>(std::min(file.size(), kSniffBytes)));
+  std::vector<std::byte> prefix(
+      static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), kSniffBytes)));
   file.read_at(0, prefix);
   if (file.size() >= kLengthBytes) {
     std::uint64_t length = 0;

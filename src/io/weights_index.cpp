@@ -70,31 +70,36 @@ Error nothing_found(const fs::path& folder, const std::string& stem, const std::
   return Error::model(what, "rename or download the weights under that name");
 }
 
-// tensor → shard, every shard a plain file name in the index's own folder.
-std::map<std::string, std::string> read_weight_map(const fs::path& path) {
-  const nlohmann::json index = read_json_file(path, kIndexJson);
+}  // namespace
+
+std::map<std::string, std::string> parse_weight_map(std::string_view text) {
+  constexpr const char* kAgain = "download or copy the file again";
+  nlohmann::json index;
+  if (const auto fault = try_parse_json(text, kIndexJson, index)) {
+    throw Error::model_rule("E_IDX_JSON",
+                            cat("invalid JSON at byte ", fault->offset, ": ", fault->text), kAgain);
+  }
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
-    throw Error::model_rule("E_IDX_JSON", "no object \"weight_map\"").with_context(path.string());
+    throw Error::model_rule("E_IDX_JSON", "no object \"weight_map\"", kAgain);
   }
   std::map<std::string, std::string> map;
   for (const auto& item : index["weight_map"].items()) {
     if (!item.value().is_string()) {
-      throw Error::model_rule("E_IDX_JSON", "weight_map of \"" + item.key() + "\" is not a string")
-          .with_context(path.string());
+      throw Error::model_rule("E_IDX_JSON", "weight_map of \"" + item.key() + "\" is not a string",
+                              kAgain);
     }
     const auto& shard = item.value().get_ref<const std::string&>();
     const bool plain = shard.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
     if (!plain || shard.starts_with('.') || !shard.ends_with(".safetensors")) {
-      throw Error::model_rule("E_IDX_PATH", "shard \"" + shard + "\" of tensor \"" + item.key() +
-                                                "\" is not a .safetensors name in this folder")
-          .with_context(path.string());
+      throw Error::model_rule("E_IDX_PATH",
+                              "shard \"" + shard + "\" of tensor \"" + item.key() +
+                                  "\" is not a .safetensors name in this folder",
+                              "put the shards beside the index, under plain names");
     }
     map.emplace(item.key(), shard);
   }
   return map;
 }
-
-}  // namespace
 
 void WeightFiles::add(const fs::path& path) {
   files_.push_back(std::make_unique<SafetensorsFile>(path));
@@ -111,7 +116,14 @@ void WeightFiles::add(const fs::path& path) {
 }
 
 WeightFiles WeightFiles::open_index(const fs::path& path) {
-  const std::map<std::string, std::string> map = read_weight_map(path);
+  const std::map<std::string, std::string> map = [&path] {
+    try {
+      return parse_weight_map(read_small_file(path, kIndexJson.max_bytes));
+    } catch (Error& error) {
+      if (!error.rule().empty()) error.with_context(path.string());
+      throw;
+    }
+  }();
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : map) shards.insert(shard);
   std::vector<std::string> absent;

@@ -15,6 +15,10 @@
 
 namespace ldm {
 
+/// tensor → shard of an index's JSON text; every shard is a plain file name. E_IDX_JSON,
+/// E_IDX_PATH.
+std::map<std::string, std::string> parse_weight_map(std::string_view text);
+
 /// One logical set of tensors over a single safetensors file or the shards of an index.
 class WeightFiles final : public TensorSource {
  public:

@@ -13,6 +13,7 @@
 #include "ldm/io/png.h"
 #include "ldm/io/safetensors.h"
 #include "ldm/loading/model_files.h"
+#include "ldm/loading/single_file.h"
 #include "ldm/pipeline/picture_coder.h"
 
 namespace ldm::app {
@@ -22,7 +23,7 @@ namespace fs = std::filesystem;
 
 PictureCoder open_coder(const Options& options) {
   const fs::path path = options.vae ? fs::path(*options.vae) : resolve_model(options);
-  return PictureCoder(open_autoencoder(path), make_execution_request(options));
+  return PictureCoder(open_vae_file(path), make_execution_request(options));
 }
 
 IfExists if_exists(const Options& options) {

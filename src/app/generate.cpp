@@ -16,6 +16,7 @@
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
 #include "ldm/loading/model_files.h"
+#include "ldm/loading/single_file.h"
 #include "ldm/loading/open.h"
 #include "ldm/pipeline/pipeline.h"
 
@@ -75,10 +76,10 @@ void prepare(Run& run) {
 
 void choose_model(Run& run) {
   const fs::path path = resolve_model(run.options);
-  ModelFiles folder = open_model(path);
+  ModelFiles folder = open_model(path, run.options.prediction_type.value_or(""));
   fill_defaults(run.options, folder.defaults);
   if (run.options.vae) {
-    folder.component("vae") = open_autoencoder(*run.options.vae);
+    folder.component("vae") = open_vae_file(*run.options.vae);
     run.facts.vae_name = fs::path(*run.options.vae).filename().string();
   }
   run.facts.model_name = model_display_name(run.options, path);

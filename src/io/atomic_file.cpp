@@ -1,3 +1,5 @@
+#include "ldm/io/atomic_file.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -14,7 +16,6 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/io/file.h"
 
 namespace ldm {
 namespace {
@@ -30,6 +31,7 @@ class Descriptor {
   }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
+  void reset(int fd) { fd_ = fd; }
   int get() const { return fd_; }
   bool ok() const { return fd_ >= 0; }
   // The last moment at which some file systems say that written data are lost.
@@ -48,6 +50,10 @@ class TemporaryName {
   }
   TemporaryName(const TemporaryName&) = delete;
   TemporaryName& operator=(const TemporaryName&) = delete;
+  void reset(int folder, std::string name) {
+    folder_ = folder;
+    name_ = std::move(name);
+  }
   const char* c_str() const { return name_.c_str(); }
   void release() { name_.clear(); }
 
@@ -169,8 +175,9 @@ bool exists(int folder, const std::string& name) {
   return ::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-void commit(int folder, TemporaryName& temporary, const fs::path& path, Parts parts,
-            std::uint64_t needed, IfExists if_exists) {
+// Gives the temporary file its name; false when that is taken and not to be replaced.
+bool take_name(int folder, TemporaryName& temporary, const fs::path& path, std::uint64_t needed,
+               IfExists if_exists) {
   const std::string name = path.filename().string();
   if (if_exists == IfExists::kReplace) {
     if (::renameat(folder, temporary.c_str(), folder, name.c_str()) != 0) {
@@ -179,50 +186,113 @@ void commit(int folder, TemporaryName& temporary, const fs::path& path, Parts pa
       throw write_error(path, error, needed, folder);
     }
     temporary.release();
-    return;
+    return true;
   }
   if (rename_if_absent(folder, temporary.c_str(), name.c_str())) {
     temporary.release();
-    return;
+    return true;
   }
   const int error = errno;
-  if (error != EEXIST) throw write_error(path, error, needed, folder);
-  if (if_exists == IfExists::kKeepIdentical && holds_same(folder, name, parts)) return;
-  throw exists_error(path);
+  if (error == EEXIST) return false;
+  throw write_error(path, error, needed, folder);
 }
 
-}  // namespace
+bool write_all_at(int fd, std::span<const std::byte> bytes, std::uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t wrote = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) return false;
+    bytes = bytes.subspan(static_cast<std::size_t>(wrote));
+    offset += static_cast<std::uint64_t>(wrote);
+  }
+  return true;
+}
 
-void write_parts_atomic(const fs::path& path, Parts parts, IfExists if_exists) {
+void check_names_file(const fs::path& path) {
   const std::string name = path.filename().string();
   if (name.empty() || name == "." || name == "..") {
     throw Error::output("\"" + path.string() + "\" names no file", "add a file name");
   }
+}
+
+}  // namespace
+
+struct AtomicFile::State {
+  State(fs::path file_path, std::uint64_t needed_bytes, IfExists exists_rule)
+      : path(std::move(file_path)),
+        needed(needed_bytes),
+        if_exists(exists_rule),
+        folder(open_folder(path.parent_path())),
+        file(-1),
+        temporary(-1, {}) {}
+
+  fs::path path;
+  std::uint64_t needed;
+  IfExists if_exists;
+  Descriptor folder;
+  Descriptor file;
+  TemporaryName temporary;
+};
+
+AtomicFile::AtomicFile(fs::path path, std::uint64_t needed, IfExists if_exists)
+    : state_(std::make_unique<State>(std::move(path), needed, if_exists)) {
+  check_names_file(state_->path);
+  const int folder = state_->folder.get();
+  if (!state_->folder.ok()) throw write_error(state_->path, errno, needed, -1);
+  if (if_exists != IfExists::kReplace && exists(folder, state_->path.filename().string())) {
+    throw exists_error(state_->path);
+  }
+  auto [fd, name] = create_temporary(folder);
+  if (fd < 0) throw write_error(state_->path, errno, needed, folder);
+  state_->file.reset(fd);
+  state_->temporary.reset(folder, std::move(name));
+}
+
+AtomicFile::~AtomicFile() = default;
+
+void AtomicFile::append(std::span<const std::byte> bytes) {
+  if (write_all(state_->file.get(), bytes)) return;
+  throw write_error(state_->path, errno, state_->needed, state_->folder.get());
+}
+
+void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (write_all_at(state_->file.get(), bytes, offset)) return;
+  throw write_error(state_->path, errno, state_->needed, state_->folder.get());
+}
+
+void AtomicFile::commit() {
+  State& s = *state_;
+  // A failed fsync is final: the kernel may drop the pages, so a second one proves nothing.
+  if (::fsync(s.file.get()) != 0 || !s.file.close_checked()) {
+    throw write_error(s.path, errno, s.needed, s.folder.get());
+  }
+  if (!take_name(s.folder.get(), s.temporary, s.path, s.needed, s.if_exists)) {
+    throw exists_error(s.path);
+  }
+  // Some file systems cannot sync a folder and say EINVAL.
+  if (::fsync(s.folder.get()) != 0 && errno != EINVAL) {
+    throw write_error(s.path, errno, s.needed, s.folder.get());
+  }
+}
+
+void write_parts_atomic(const fs::path& path, Parts parts, IfExists if_exists) {
+  check_names_file(path);
   std::uint64_t needed = 0;
   for (const auto& part : parts) needed += part.size();
-
-  const Descriptor folder(open_folder(path.parent_path()));
-  if (!folder.ok()) throw write_error(path, errno, needed, -1);
-  if (if_exists != IfExists::kReplace && exists(folder.get(), name)) {
-    if (if_exists == IfExists::kKeepIdentical && holds_same(folder.get(), name, parts)) return;
-    throw exists_error(path);
-  }
-
-  auto [fd, temporary_name] = create_temporary(folder.get());
-  if (fd < 0) throw write_error(path, errno, needed, folder.get());
-  Descriptor file(fd);
-  TemporaryName temporary(folder.get(), std::move(temporary_name));
-  for (const auto& part : parts) {
-    if (!write_all(file.get(), part)) throw write_error(path, errno, needed, folder.get());
-  }
-  // A failed fsync is final: the kernel may drop the pages, so a second one proves nothing.
-  if (::fsync(file.get()) != 0 || !file.close_checked()) {
-    throw write_error(path, errno, needed, folder.get());
-  }
-  commit(folder.get(), temporary, path, parts, needed, if_exists);
-  // Some file systems cannot sync a folder and say EINVAL.
-  if (::fsync(folder.get()) != 0 && errno != EINVAL) {
-    throw write_error(path, errno, needed, folder.get());
+  const std::string name = path.filename().string();
+  const auto is_identical = [&] {
+    if (if_exists != IfExists::kKeepIdentical) return false;
+    const Descriptor folder(open_folder(path.parent_path()));
+    return folder.ok() && holds_same(folder.get(), name, parts);
+  };
+  if (is_identical()) return;
+  AtomicFile file(path, needed, if_exists);
+  for (const auto& part : parts) file.append(part);
+  try {
+    file.commit();
+  } catch (const Error&) {
+    // Another process may have written the same meanwhile.
+    if (!is_identical()) throw;
   }
 }
 

@@ -6,6 +6,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
+#include "ldm/loading/data_files.h"
 #include "ldm/loading/model_files.h"
 
 namespace ldm {
@@ -60,20 +61,26 @@ fs::path find_model(const std::string& model) {
   return repository / "snapshots" / main_revision(repository);
 }
 
-fs::path default_model() {
+fs::path find_data(const std::string& relative) {
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   std::vector<fs::path> candidates = {program.parent_path().parent_path() / "share" / "ldm-gen" /
-                                      "weights" / "default"};
+                                      relative};
   // A build folder lies somewhere below the source tree.
   for (fs::path above = program.parent_path(); above.has_relative_path();
        above = above.parent_path()) {
-    candidates.push_back(above / "weights" / "default");
+    candidates.push_back(above / relative);
   }
-  candidates.emplace_back(fs::path(LDM_SOURCE_DIR) / "weights" / "default");
+  candidates.emplace_back(fs::path(LDM_SOURCE_DIR) / relative);
   for (const fs::path& candidate : candidates) {
-    if (fs::exists(candidate / "model_index.json", error)) return candidate;
+    if (fs::exists(candidate, error)) return candidate;
   }
+  return {};
+}
+
+fs::path default_model() {
+  const fs::path index = find_data("weights/default/model_index.json");
+  if (!index.empty()) return index.parent_path();
   throw Error::model("the built-in model was not found beside the program",
                      "name a model with --model");
 }

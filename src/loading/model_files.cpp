@@ -4,6 +4,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/loading/single_file.h"
 
 namespace ldm {
 
@@ -33,17 +34,10 @@ std::int64_t stored_parameters(const ComponentFiles& files) {
   return count;
 }
 
-ModelFiles open_model(const std::filesystem::path& path) {
+ModelFiles open_model(const std::filesystem::path& path, const std::string& prediction_type) {
   std::error_code error;
-  if (std::filesystem::is_regular_file(path, error)) {
-    throw Error::model(cat(path.string(), " is a file, not a diffusers model folder"),
-                       "single-file checkpoints must be converted to a folder first");
-  }
-  return open_model_folder(path);
-}
-
-ComponentFiles open_autoencoder(const std::filesystem::path& path) {
-  return open_model(path).component("vae");
+  if (!std::filesystem::is_regular_file(path, error)) return open_model_folder(path);
+  return open_single_file(path, SingleFileOptions{prediction_type, std::nullopt});
 }
 
 }  // namespace ldm

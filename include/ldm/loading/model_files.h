@@ -59,20 +59,19 @@ struct ModelFiles {
   std::vector<ComponentFiles> components;  ///< text_encoder (where there is one), unet, vae
   std::filesystem::path tokenizer;         ///< its folder; empty for a model without one
   Family family;
+  /// Tensors of a single file that no component uses, "name: why".
+  std::vector<std::string> dropped;
 };
 
 /// Number of elements of all tensors of a component.
 std::int64_t stored_parameters(const ComponentFiles& files);
 
-/// The autoencoder that a path names: a model's own (any layout), or one that stands alone (folder
-/// with config.json, or a file). Throws Error::model.
-ComponentFiles open_autoencoder(const std::filesystem::path& path);
-
 /// Opens a diffusers folder. Throws Error::model (4) for anything wrong with it.
 ModelFiles open_model_folder(const std::filesystem::path& folder);
 
-/// Opens a model in any layout: a diffusers folder or a single file.
-ModelFiles open_model(const std::filesystem::path& path);
+/// Opens a model in any layout: a diffusers folder or a single file. `prediction_type` is what the
+/// user says of a single file ("v_prediction"), empty where nothing was said.
+ModelFiles open_model(const std::filesystem::path& path, const std::string& prediction_type = {});
 
 /// The folder that `--model` names: a path, or `org/name` in the local Hugging Face cache
 /// ($HF_HOME, refs/main). Never the network. Throws Error::model with what was looked at.

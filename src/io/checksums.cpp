@@ -1,0 +1,167 @@
+#include "ldm/io/checksums.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
+#include "ldm/io/file.h"
+#include "ldm/io/hash.h"
+#include "ldm/io/open_tensors.h"
+#include "ldm/io/safetensors_writer.h"
+
+namespace ldm {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t kHashDigits = 64;
+
+struct PublishedFile {
+  std::string_view name;
+  std::string_view sha256;
+};
+
+// Digests that several independent public lists agree on.
+constexpr std::array<PublishedFile, 4> kPublished = {{
+    {"sd-v1-4.ckpt", "fe4efff1e174c627256e44ec2991ba279b3816e364b49f9be2abc0b3ff3f8556"},
+    {"v1-5-pruned-emaonly.safetensors",
+     "6ce0161689b3853acaa03779ec93eafe75a02f4ced659bee03f50797806fa2fa"},
+    {"v2-1_768-ema-pruned.ckpt",
+     "ad2a33c361c1f593c4a1fb32ea81afce2b5bb7d1983c6b94793a26a3b54b08a0"},
+    {"v2-1_768-ema-pruned.safetensors",
+     "dcd690123cfc64383981a31d955694f6acf2072a80537fdb612c8e58ec87a8ac"},
+}};
+
+bool is_digest(std::string_view text) {
+  return text.size() == kHashDigits && text.find_first_not_of("0123456789abcdef") == text.npos;
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return text;
+}
+
+/// The digest that someone else gives for the whole file.
+struct Vouched {
+  std::string sha256;
+  std::string source;
+};
+
+std::optional<Vouched> sidecar(const fs::path& file) {
+  fs::path path = file;
+  path += ".sha256";
+  std::error_code error;
+  if (!fs::exists(path, error)) return std::nullopt;
+  constexpr std::uint64_t kMost = 4096;
+  const std::string text = read_small_file(path, kMost);
+  // As sha256sum writes it: the digest, then perhaps the name.
+  std::string digest = lower(text.substr(0, text.find_first_of(" \t\r\n*")));
+  if (!is_digest(digest)) {
+    throw Error::model(cat(path.string(), ": expected a SHA-256 of 64 hex digits"),
+                       "write it with sha256sum, or remove it");
+  }
+  return Vouched{std::move(digest), path.filename().string() + " beside it"};
+}
+
+std::optional<Vouched> cache_blob(const fs::path& file) {
+  std::error_code error;
+  if (!fs::is_symlink(file, error)) return std::nullopt;
+  const fs::path target = fs::read_symlink(file, error);
+  std::string name = target.filename().string();
+  if (error || !is_digest(name) || target.parent_path().filename() != "blobs") return std::nullopt;
+  return Vouched{std::move(name), "the Hugging Face cache's blob name"};
+}
+
+bool is_published(const std::string& digest) {
+  return std::any_of(kPublished.begin(), kPublished.end(),
+                     [&](const PublishedFile& row) { return row.sha256 == digest; });
+}
+
+Integrity compare(const Vouched& vouched, const std::string& found) {
+  const bool same = vouched.sha256 == found;
+  return {same ? IntegrityState::kVerified : IntegrityState::kMismatch,
+          vouched.source,
+          {},
+          vouched.sha256,
+          found};
+}
+
+std::string hash_tensor(const TensorSource& tensors, const TensorInfo& info) {
+  constexpr std::uint64_t kPiece = std::uint64_t{1} << 20U;
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(kPiece, info.byte_size())));
+  Sha256 hash;
+  for (std::uint64_t at = 0; at < info.byte_size(); at += kPiece) {
+    const std::span<std::byte> piece(
+        buffer.data(), static_cast<std::size_t>(std::min(kPiece, info.byte_size() - at)));
+    tensors.read_part(info.name, at, piece);
+    hash.update(piece);
+  }
+  return hash.hex();
+}
+
+bool every_tensor_has_hash(const TensorSource& tensors) {
+  const std::vector<std::string> names = tensors.names();
+  return !names.empty() && std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    const auto found = tensors.metadata().find(cat(kTensorHashPrefix, name));
+    return found != tensors.metadata().end() && is_digest(found->second);
+  });
+}
+
+}  // namespace
+
+Integrity check_tensor_hashes(const TensorSource& tensors) {
+  if (!every_tensor_has_hash(tensors)) return {};
+  Integrity result{IntegrityState::kVerified, "its own metadata", {}, {}, {}};
+  for (const std::string& name : tensors.names()) {
+    const std::string& expected = tensors.metadata().at(cat(kTensorHashPrefix, name));
+    std::string found = hash_tensor(tensors, *tensors.find(name));
+    if (found != expected) {
+      return {IntegrityState::kMismatch, result.source, name, expected, std::move(found)};
+    }
+  }
+  return result;
+}
+
+Integrity check_integrity(const fs::path& file, const std::string& sha256) {
+  std::string digest = sha256;
+  const auto whole = [&]() -> const std::string& {
+    if (digest.empty()) digest = sha256_file(file);
+    return digest;
+  };
+  if (const auto vouched = sidecar(file)) return compare(*vouched, whole());
+  if (const auto vouched = cache_blob(file)) return compare(*vouched, whole());
+  for (const PublishedFile& row : kPublished) {
+    // A file of another content may well have that name: only its bearer can be vouched for.
+    if (row.name != file.filename().string() || !is_published(whole())) continue;
+    return {IntegrityState::kVerified, "the table of published files", {}, whole(), whole()};
+  }
+  return check_tensor_hashes(*open_tensors(file));
+}
+
+void throw_on_mismatch(const Integrity& integrity, const fs::path& file) {
+  if (integrity.state != IntegrityState::kMismatch) return;
+  const std::string what = integrity.tensor.empty()
+                               ? "its contents do not"
+                               : cat("tensor \"", integrity.tensor, "\" does not");
+  throw Error::model_rule("E_SUM_MISMATCH",
+                          cat(what, " match ", integrity.source, ": SHA-256 expected ",
+                              integrity.expected, ", found ", integrity.found),
+                          "the file is damaged or was changed: get it again")
+      .with_context(file.string());
+}
+
+std::string describe(const Integrity& integrity) {
+  switch (integrity.state) {
+    case IntegrityState::kVerified:
+      return "verified by " + integrity.source;
+    case IntegrityState::kMismatch:
+      return "does not match " + integrity.source;
+    default:
+      return "unverified: nothing vouches for it";
+  }
+}
+
+}  // namespace ldm

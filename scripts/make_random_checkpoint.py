@@ -10,6 +10,7 @@ pieces, so memory stays below 100 MB.
 
     scripts/make_random_checkpoint.py sd15 /tmp/sd15 --dtype fp16
     scripts/make_random_checkpoint.py --family ldm-cin --scale tiny /tmp/cin
+    scripts/make_random_checkpoint.py sd21 /tmp/sd21.ckpt --layout original --ema both
     build/release/bin/ldm-gen --model /tmp/sd15 --prompt "anything" --steps 2
 """
 import argparse
@@ -18,6 +19,7 @@ import math
 import pathlib
 import shutil
 import sys
+import tempfile
 import zlib
 
 try:
@@ -25,6 +27,8 @@ try:
 except ImportError:
     sys.exit("make_random_checkpoint: needs numpy\nhint: apt-get install python3-numpy, "
              "or the Python of scripts/reference.sh")
+
+import original_layout
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DTYPES = {"fp32": ("F32", 4), "fp16": ("F16", 2), "bf16": ("BF16", 2)}
@@ -292,6 +296,7 @@ def shrink(family):
     for config in family.values():
         kind = class_name(config)
         if kind in ("UNet2DConditionModel", "UNet2DModel"):
+            full_width = config["block_out_channels"][0]
             for key in ("down_block_types", "up_block_types", "only_cross_attention"):
                 if key in config:
                     config[key] = ends(config[key])
@@ -300,10 +305,13 @@ def shrink(family):
         if kind == "UNet2DConditionModel":
             config["cross_attention_dim"] = 64
             heads = config["attention_head_dim"]
-            config["attention_head_dim"] = [2, 4] if isinstance(heads, list) else min(heads, 4)
+            # Single files say nothing of heads: these are as wide as those of the whole family.
+            if isinstance(heads, list):
+                wide = full_width // heads[0]
+                config["attention_head_dim"] = [max(1, 32 // wide), 64 // wide]
         elif kind == "UNet2DModel":
             widths = config["attention_head_dim"]
-            config["attention_head_dim"] = [4, 8] if isinstance(widths, list) else 16
+            config["attention_head_dim"] = [4, 8] if isinstance(widths, list) else 32
         elif kind in ("AutoencoderKL", "VQModel"):
             levels = len(config["block_out_channels"])
             config.update(block_out_channels=[32] * (levels // 2) + [64] * (levels - levels // 2),
@@ -314,7 +322,7 @@ def shrink(family):
             config.update(hidden_size=64, intermediate_size=256, num_attention_heads=1,
                           num_hidden_layers=2)
         elif kind == "LDMBertModel":
-            config.update(d_model=64, encoder_ffn_dim=256, encoder_attention_heads=2, head_dim=16,
+            config.update(d_model=64, encoder_ffn_dim=256, encoder_attention_heads=8, head_dim=8,
                           encoder_layers=2, vocab_size=len(bert_vocabulary()))
         elif kind == "ClassEmbedder":
             config["embed_dim"] = 64
@@ -393,6 +401,10 @@ def parse_arguments():
     parser.add_argument("--names", choices=["published", "current"], default="published",
                         help="published: text_model. prefix, position_ids, and the old attention "
                              "names of autoencoders; current: what diffusers saves today")
+    parser.add_argument("--layout", choices=["diffusers", "original"], default="diffusers",
+                        help="original: OUT_DIR is one file, OUT.safetensors or OUT.ckpt, as the "
+                             "original code saves it")
+    original_layout.add_arguments(parser)
     parser.add_argument("--tokenizer", type=pathlib.Path,
                         default=ROOT / "weights" / "default" / "tokenizer",
                         help="folder with CLIP's vocab.json and merges.txt (default: %(default)s), "
@@ -403,13 +415,12 @@ def parse_arguments():
     if args.family not in families or len(args.words) != 1:
         parser.error(f"expected FAMILY OUT_DIR, FAMILY one of {', '.join(families)}")
     args.out_dir = pathlib.Path(args.words[0])
-    if args.out_dir.exists() and any(args.out_dir.iterdir()):
+    if args.out_dir.exists() and (args.out_dir.is_file() or any(args.out_dir.iterdir())):
         parser.error(f"{args.out_dir} exists and is not empty")
     return args
 
 
-def main():
-    args = parse_arguments()
+def write_folder(args):
     config = SHORT_NAMES.get(args.family, args.family)
     family = json.loads((ROOT / "configs" / f"{config}.json").read_text(encoding="utf-8"))
     if args.scale == "tiny":
@@ -427,6 +438,19 @@ def main():
         else:
             write_component(folder, config, args)
     write_json(args.out_dir / "model_index.json", index)  # last: marks completion
+
+
+def main():
+    args = parse_arguments()
+    if args.layout == "diffusers":
+        write_folder(args)
+        return
+    path = args.out_dir
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        args.out_dir = pathlib.Path(folder)
+        write_folder(args)
+        original_layout.write_original(folder, path, args)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ void Console::error(const Error& error) {
   live("");
   event(error_event(error));
   const std::lock_guard lock(mutex_);
-  std::string text = cat("ldm-gen: ", error_code_name(error.code()), ": ", error.message(), "\n");
+  std::string text = cat(program, ": ", error_code_name(error.code()), ": ", error.message(), "\n");
   if (!error.hint().empty()) text += "hint: " + escape_control(error.hint()) + "\n";
   to_stderr(text);
 }

@@ -55,12 +55,13 @@ int run_guarded(std::span<const std::string> args, Session& session, const Comma
 
 }  // namespace
 
-int main_guard(int argc, char** argv, const Command& command) {
+int main_guard(int argc, char** argv, const Command& command, const std::string& program) {
   seconds_since_process_start();
   keep_standard_streams_taken();
   install_signal_handlers();
   const std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
   Session session;
+  session.console.program = program;
   // Known before parsing, so that parse errors are events too.
   session.console.json = std::find(args.begin(), args.end(), "--json") != args.end();
   send_log_to(session.console);

@@ -24,8 +24,10 @@ struct PublishedFile {
 };
 
 // Digests that several independent public lists agree on.
-constexpr std::array<PublishedFile, 4> kPublished = {{
+constexpr std::array<PublishedFile, 5> kPublished = {{
     {"sd-v1-4.ckpt", "fe4efff1e174c627256e44ec2991ba279b3816e364b49f9be2abc0b3ff3f8556"},
+    {"v1-5-pruned-emaonly.ckpt",
+     "cc6cb27103417325ff94f52b7a5d2dde45a7515b25c255d8e396c90014281516"},
     {"v1-5-pruned-emaonly.safetensors",
      "6ce0161689b3853acaa03779ec93eafe75a02f4ced659bee03f50797806fa2fa"},
     {"v2-1_768-ema-pruned.ckpt",

@@ -210,10 +210,10 @@ Json model_index_of(const Json& defaults, const CheckpointFamily& family,
   return index;
 }
 
-Checkpoint read_checkpoint(const fs::path& path) {
+Checkpoint read_checkpoint(const fs::path& path, std::shared_ptr<const TensorSource> source) {
   Checkpoint file;
   file.path = path;
-  file.source = open_tensors(path);
+  file.source = std::move(source);
   file.vae = keys_below(*file.source, "first_stage_model.");
   std::erase_if(file.vae, [](const auto& item) { return find_dropped(item.second) != nullptr; });
   file.unet = keys_below(*file.source, "model.diffusion_model.");
@@ -247,7 +247,12 @@ Json family_defaults(const std::string& name) {
 }
 
 ModelFiles open_single_file(const fs::path& path, const SingleFileOptions& options) {
-  Checkpoint file = read_checkpoint(path);
+  return open_checkpoint(path, open_tensors(path), options);
+}
+
+ModelFiles open_checkpoint(const fs::path& path, std::shared_ptr<const TensorSource> source,
+                           const SingleFileOptions& options) {
+  Checkpoint file = read_checkpoint(path, std::move(source));
   const CheckpointFamily& family = find_checkpoint_family(facts_of(file));
   choose_unet_weights(file, family, options);
   const Json defaults = choose_defaults(file, family, options);
@@ -258,7 +263,9 @@ ModelFiles open_single_file(const fs::path& path, const SingleFileOptions& optio
     add_from_original(*view, *file.source, file.condition.keys, file.condition.blocks);
     const std::string folder = folder_in(defaults, {file.condition.folder.c_str()});
     Json config = condition_config(file.condition, defaults.at(folder), *view, file.evidence);
-    model.tokenizer = find_tokenizer(path, file.condition.kind, config);
+    if (options.needs_tokenizer) {
+      model.tokenizer = find_tokenizer(path, file.condition.kind, config);
+    }
     model.components.push_back(
         make_component(file, "text_encoder", std::move(config), view, file.condition.class_name));
   }

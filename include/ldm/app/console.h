@@ -15,8 +15,9 @@ namespace ldm::app {
 /// more. Members may be called from several threads.
 class Console {
  public:
-  bool json = false;   ///< events on stdout; warnings go there too
-  bool quiet = false;  ///< no information lines
+  bool json = false;                ///< events on stdout; warnings go there too
+  bool quiet = false;               ///< no information lines
+  std::string program = "ldm-gen";  ///< what error lines begin with
 
   /// A line of results; the newline is added.
   void result(std::string_view line);

@@ -13,7 +13,8 @@ using Command = std::function<void(std::span<const std::string> args, Session& s
 
 /// Runs a command and gives back the process' exit code: the one place that catches. Sets up
 /// signals, standard streams and the log sink; an error becomes one line and a hint on stderr, and
-/// with --json an `error` and a `done` event.
-int main_guard(int argc, char** argv, const Command& command);
+/// with --json an `error` and a `done` event. `program` begins error lines.
+int main_guard(int argc, char** argv, const Command& command,
+               const std::string& program = "ldm-gen");
 
 }  // namespace ldm::app

@@ -17,6 +17,7 @@ struct SingleFileOptions {
   std::string prediction_type;   ///< diffusers' word; empty: not said
   std::optional<bool> averaged;  ///< whether to use the averaged (EMA) weights; none: as the
                                  ///< family's public samplers do
+  bool needs_tokenizer = true;   ///< whether its absence is an error
 };
 
 /// Opens a checkpoint in the original layout (one file: UNet, autoencoder and what the UNet is
@@ -25,6 +26,11 @@ struct SingleFileOptions {
 /// small ones. Error::model for a file that is not such a checkpoint.
 ModelFiles open_single_file(const std::filesystem::path& path,
                             const SingleFileOptions& options = {});
+
+/// The same for tensors opened already; `path` is for messages and for what lies beside it.
+ModelFiles open_checkpoint(const std::filesystem::path& path,
+                           std::shared_ptr<const TensorSource> source,
+                           const SingleFileOptions& options);
 
 /// An autoencoder by itself: a diffusers folder, a diffusers model's folder (its `vae`), or a file
 /// in diffusers' or the original layout, with or without the prefix `first_stage_model.`.

@@ -53,6 +53,7 @@ Json load_event(const LoadInfo& info) {
   out["component"] = info.component;
   out["seconds"] = info.seconds;
   out["sha256"] = info.sha256;
+  out["integrity"] = info.integrity;
   return out;
 }
 

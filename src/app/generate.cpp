@@ -16,8 +16,8 @@
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
 #include "ldm/loading/model_files.h"
-#include "ldm/loading/single_file.h"
 #include "ldm/loading/open.h"
+#include "ldm/loading/single_file.h"
 #include "ldm/pipeline/pipeline.h"
 
 namespace ldm::app {

@@ -1,6 +1,9 @@
+#include <map>
+
 #include "ldm/app/commands.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/io/checksums.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/loading/verify.h"
 
@@ -34,6 +37,34 @@ void print_verdict(const ComponentVerdict& verdict, Console& console) {
   list("unreadable ", verdict.unreadable);
 }
 
+/// Every file of the model, once, with what vouches for it.
+std::map<std::filesystem::path, Integrity> check_files(const ModelFiles& files) {
+  std::map<std::filesystem::path, Integrity> verdicts;
+  for (const ComponentFiles& component : files.components) {
+    for (const SourceFile& file : component.weights->files()) {
+      if (!verdicts.contains(file.path)) verdicts[file.path] = check_integrity(file.path);
+    }
+  }
+  return verdicts;
+}
+
+/// Prints the files' verdicts or adds them to `out`; names the damaged ones.
+std::vector<std::string> report_files(const ModelFiles& files, Json& out, Console& console) {
+  std::vector<std::string> damaged;
+  out["files"] = Json::array();
+  for (const auto& [path, integrity] : check_files(files)) {
+    if (integrity.state == IntegrityState::kMismatch) damaged.push_back(path.filename().string());
+    out["files"].push_back({{"name", path.filename().string()},
+                            {"integrity", describe(integrity)},
+                            {"tensor", integrity.tensor}});
+    if (console.json) continue;
+    const std::string tensor = integrity.tensor.empty() ? "" : ", tensor " + integrity.tensor;
+    console.result(
+        escape_control(cat(path.filename().string(), "  ", describe(integrity), tensor)));
+  }
+  return damaged;
+}
+
 }  // namespace
 
 void verify_model(const std::string& model, const Options& options, Console& console) {
@@ -53,6 +84,7 @@ void verify_model(const std::string& model, const Options& options, Console& con
       print_verdict(verdict, console);
     }
   }
+  for (std::string& file : report_files(files, out, console)) unsound.push_back(std::move(file));
   if (console.json) {
     console.result(out.dump(-1, ' ', false, Json::error_handler_t::replace));
   }

@@ -64,13 +64,13 @@ void check_complete(const Components& c) {
 }  // namespace
 
 Components::Components(ModelFiles model_files, const ExecutionRequest& request,
-                       const LoadObserver& on_load)
+                       const LoadContext& loading)
     : files(std::move(model_files)),
       execution(resolve_execution(request, stored_parameters(files.component("unet")))),
-      unet(make_denoiser(files.component("unet")), files.component("unet"), execution, on_load),
-      vae(make_autoencoder(files.component("vae")), files.component("vae"), execution, on_load) {
+      unet(make_denoiser(files.component("unet")), files.component("unet"), execution, loading),
+      vae(make_autoencoder(files.component("vae")), files.component("vae"), execution, loading) {
   if (const ComponentFiles* text = files.find("text_encoder")) {
-    text_encoder.emplace(make_text_encoder(*text), *text, text_execution(execution), on_load);
+    text_encoder.emplace(make_text_encoder(*text), *text, text_execution(execution), loading);
   }
   if (!files.tokenizer.empty()) tokenizer = open_tokenizer(files.tokenizer);
   check_complete(*this);
@@ -104,7 +104,7 @@ SchedulerConfig Components::low_res_schedule() const {
 std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionRequest& execution,
                                             LoadObserver on_load) {
   set_allocator_mode(AllocatorMode::kWeights);
-  return std::make_shared<Components>(std::move(files), execution, on_load);
+  return std::make_shared<Components>(std::move(files), execution, loading);
 }
 
 ExecutionSummary execution_summary(const Components& components) {

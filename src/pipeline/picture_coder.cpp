@@ -19,7 +19,7 @@ struct PictureCoder::Impl {
   Impl(const ComponentFiles& component, const ExecutionRequest& request)
       : files(component),
         vae(make_autoencoder(files), files, resolve_execution(request, stored_parameters(files)),
-            {}) {
+            LoadContext{}) {
     const std::string problems = vae.binding().problems(files.name);
     if (!problems.empty()) {
       throw Error::model(cat(files.config_source, ": weights do not fit the config: ", problems));

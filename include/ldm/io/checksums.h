@@ -27,6 +27,9 @@ struct Integrity {
 /// Errors of reading.
 Integrity check_integrity(const std::filesystem::path& file, const std::string& sha256 = {});
 
+/// The first three of these, which vouch for whole files.
+Integrity check_whole_file(const std::filesystem::path& file, const std::string& sha256 = {});
+
 /// The per-tensor digests alone; kUnverified where not every tensor has one.
 Integrity check_tensor_hashes(const TensorSource& tensors);
 

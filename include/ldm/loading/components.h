@@ -16,7 +16,7 @@ namespace ldm {
 
 /// Everything a pipeline computes with, made by `open_components`.
 struct Components {
-  Components(ModelFiles model_files, const ExecutionRequest& request, const LoadObserver& on_load);
+  Components(ModelFiles model_files, const ExecutionRequest& request, const LoadContext& loading);
 
   /// The row of the sampler that the model's scheduler_config.json names.
   const SamplerEntry& default_sampler() const;

@@ -318,6 +318,8 @@ def shrink(family):
                           layers_per_block=1, sample_size=config["sample_size"] // 4)
             if kind == "VQModel":
                 config["num_vq_embeddings"] = 256
+        elif kind == "AutoencoderTiny":
+            config.update({key: [16] * 4 for key in config if key.endswith("block_out_channels")})
         elif kind == "CLIPTextModel":
             config.update(hidden_size=64, intermediate_size=256, num_attention_heads=1,
                           num_hidden_layers=2)

@@ -14,6 +14,7 @@
 using ldm::models::decode_grid;
 using ldm::models::encode_grid;
 using ldm::models::map_tiles;
+using ldm::models::overlay_tiles;
 using ldm::models::TileGrid;
 using ldm::models::VaeTiling;
 
@@ -60,11 +61,50 @@ TEST_CASE("Tiles blend linearly into their neighbours") {
   ldm::test::expect_close(row, faded, 1e-6, "one row of tiles");
 }
 
+TEST_CASE("Tiles laid over one another put a picture together whole") {
+  const std::int64_t height = GENERATE(1, 5, 14, 40);
+  const TileGrid grid = decode_grid({64, 8, 0.25});
+  const at::Tensor z = at::arange(height * 17, at::kFloat).reshape({1, 1, height, 17});
+  const auto enlarge = [](const at::Tensor& tile) {
+    return at::upsample_nearest2d(tile, {8 * tile.size(2), 8 * tile.size(3)});
+  };
+  ldm::test::expect_close(overlay_tiles(z, grid, enlarge), enlarge(z), 1e-5, "nearest neighbour");
+}
+
+TEST_CASE("Tiles laid over one another grow in to their full weight") {
+  double value = -1.0;
+  const auto constant = [&value](const at::Tensor& tile) {
+    value += 1.0;
+    return at::zeros(tile.sizes()) + value;
+  };
+  const at::Tensor row = overlay_tiles(at::zeros({1, 1, 2, 7}), TileGrid{5, 2, 3, 2}, constant);
+  // Tiles of 0, 1, 2, 3 from columns 0, 2, 4, 6, each over three columns from 0 to 1.
+  const at::Tensor expected = at::zeros({1, 1, 2, 7});
+  const double columns[] = {0, 0, 0, 0.5, 1, 1.5, 2};
+  for (std::int64_t i = 0; i < 7; ++i) expected.select(3, i).fill_(columns[i]);
+  ldm::test::expect_close(row, expected, 1e-6, "one row of tiles");
+}
+
+TEST_CASE("Tiling is left out where a picture fits one tile or nobody asks") {
+  int tiles = 0;
+  const auto count = [&tiles](const at::Tensor& tile) {
+    ++tiles;
+    return tile + 0;
+  };
+  const TileGrid grid{4, 3, 1, 3};
+  map_tiles(at::zeros({1, 1, 4, 4}), true, grid, count);
+  map_tiles(at::zeros({1, 1, 9, 9}), false, grid, count);
+  CHECK(tiles == 2);
+  map_tiles(at::zeros({1, 1, 9, 4}), true, grid, count);
+  CHECK(tiles == 8);
+}
+
 TEST_CASE("Tiles that do not advance are refused") {
   const auto same = [](const at::Tensor& tile) { return tile; };
   const at::Tensor x = at::zeros({1, 1, 8, 8});
   CHECK_THROWS_AS(map_tiles(x, TileGrid{4, 0, 1, 3}, same), ldm::Error);
   CHECK_THROWS_AS(map_tiles(x, TileGrid{0, 1, 1, 3}, same), ldm::Error);
+  CHECK_THROWS_AS(overlay_tiles(x, TileGrid{4, 0, 1, 3}, same), ldm::Error);
   CHECK_THROWS_AS(map_tiles(x, TileGrid{4, 3, 1, 0}, same), ldm::Error);
   CHECK_THROWS_AS(map_tiles(x, TileGrid{4, 3, -1, 3}, same), ldm::Error);
 }

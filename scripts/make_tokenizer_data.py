@@ -45,10 +45,15 @@ def write(path: pathlib.Path, content) -> None:
 
 
 def small_files(name: str, pad: str) -> None:
-    tokens = {"bos_token": BOS, "eos_token": EOS, "unk_token": EOS, "pad_token": pad}
-    write(ROOT / name / "special_tokens_map.json", tokens)
+    """As published: the named tokens are looked for in lower-cased text, the padding as typed."""
+    def token(content: str) -> dict:
+        return {"content": content, "lstrip": False, "normalized": True, "rstrip": False,
+                "single_word": False}
+
+    write(ROOT / name / "special_tokens_map.json",
+          {"bos_token": token(BOS), "eos_token": token(EOS), "unk_token": token(EOS), "pad_token": pad})
     write(ROOT / name / "tokenizer_config.json",
-          {**tokens, "model_max_length": 77, "tokenizer_class": "CLIPTokenizer"})
+          {"model_max_length": 77, "pad_token": EOS, "tokenizer_class": "CLIPTokenizer"})
 
 
 def main() -> None:

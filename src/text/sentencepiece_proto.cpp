@@ -254,6 +254,9 @@ SentencePieceProto parse_sentencepiece(std::string_view bytes, const std::string
       proto.normalizer_spec += field.bytes;
     }
   }
+  if (proto.trainer_spec.empty() || proto.normalizer_spec.empty()) {
+    refuse("E_SPM_WIRE", file, "not a SentencePiece model, or cut off behind its pieces");
+  }
   check_sentencepiece(proto, file);
   return proto;
 }

@@ -1,0 +1,57 @@
+// Replays the committed corpus of every fuzz target: seeds, and whatever a run has ever found. No
+// fuzzer is needed, so that each build checks them, also under the sanitizers.
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_dir.h"
+
+// The entry points of NAME_fuzz.cpp, which CMake renames to fuzz_NAME.
+#define LDM_FUZZ_TARGET(name) \
+  extern "C" int fuzz_##name(const std::uint8_t* data, std::size_t size);
+LDM_FUZZ_TARGET(safetensors)
+LDM_FUZZ_TARGET(json)
+LDM_FUZZ_TARGET(image)
+LDM_FUZZ_TARGET(zip)
+LDM_FUZZ_TARGET(pickle)
+LDM_FUZZ_TARGET(checkpoint)
+LDM_FUZZ_TARGET(index)
+#undef LDM_FUZZ_TARGET
+
+namespace ldm {
+namespace {
+
+using Target = int (*)(const std::uint8_t*, std::size_t);
+
+// Each target ends the process on a finding, as under the fuzzer.
+void replay(Target target, const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  CHECK_FALSE(files.empty());
+  for (const auto& file : files) {
+    INFO(file);
+    const std::string bytes = test::slurp(file);
+    CHECK(target(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()) == 0);
+  }
+}
+
+TEST_CASE("fuzz corpus: safetensors") {
+  replay(fuzz_safetensors, test::test_file("fuzz/corpus/safetensors"));
+}
+TEST_CASE("fuzz corpus: json") { replay(fuzz_json, test::test_file("fuzz/corpus/json")); }
+TEST_CASE("fuzz corpus: image") { replay(fuzz_image, test::test_file("io/data")); }
+TEST_CASE("fuzz corpus: zip") { replay(fuzz_zip, test::test_file("fuzz/corpus/zip")); }
+TEST_CASE("fuzz corpus: pickle") { replay(fuzz_pickle, test::test_file("fuzz/corpus/pickle")); }
+TEST_CASE("fuzz corpus: checkpoint") {
+  replay(fuzz_checkpoint, test::test_file("fuzz/corpus/checkpoint"));
+}
+TEST_CASE("fuzz corpus: index") { replay(fuzz_index, test::test_file("fuzz/corpus/index")); }
+
+}  // namespace
+}  // namespace ldm

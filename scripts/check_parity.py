@@ -51,16 +51,15 @@ def generator():
     return torch.Generator("cpu").manual_seed(SEED)
 
 
-class Captured(Exception):
-    """Carries what the autoencoder was asked to decode."""
-
-
 def load_parts(folder):
     """Every component of the folder's index, as the public classes; missing ones are None."""
     import diffusers
     import transformers
+    from diffusers.pipelines.deprecated.alt_diffusion import modeling_roberta_series as alt
     from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertModel
 
+    own = {"LDMBertModel": LDMBertModel, "RobertaSeriesModelWithTransformation":
+           alt.RobertaSeriesModelWithTransformation}
     parts = {}
     for name, entry in json.loads((folder / "model_index.json").read_text()).items():
         if name.startswith("_") or not isinstance(entry, list) or entry[1] is None:
@@ -69,14 +68,10 @@ def load_parts(folder):
             parts[name] = load_file(folder / name / "model.safetensors")["embedding.weight"]
             continue
         source = diffusers if hasattr(diffusers, entry[1]) else transformers
-        kind = LDMBertModel if entry[1] == "LDMBertModel" else getattr(source, entry[1])
+        kind = own.get(entry[1]) or getattr(source, entry[1])
         loaded = kind.from_pretrained(folder / name)
         if isinstance(loaded, torch.nn.Module):
             loaded = loaded.float().eval()
-            for module in loaded.modules():
-                heads = getattr(module, "ldm_heads", None)
-                if heads:
-                    module.heads = heads
         parts[name] = loaded
     return parts
 
@@ -107,6 +102,14 @@ def stable_diffusion(parts, side):
 
     pipe = StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None,
                                    requires_safety_checker=False)
+    return run_pipeline(pipe, parts["vae"], **with_guidance(parts, width=side, height=side)), []
+
+
+def alt_diffusion(parts, side):
+    from diffusers.pipelines.deprecated.alt_diffusion import AltDiffusionPipeline
+
+    pipe = AltDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None,
+                                requires_safety_checker=False)
     return run_pipeline(pipe, parts["vae"], **with_guidance(parts, width=side, height=side)), []
 
 
@@ -216,7 +219,7 @@ FAMILIES = {
     "ffhq256": (unconditional, True),
     "lsun-beds256": (unconditional, True),
     "lsun-churches256": (unconditional, True),
-    "altdiffusion": (stable_diffusion, False),
+    "altdiffusion": (alt_diffusion, False),
     "japanese-sd": (stable_diffusion, False),
 }
 
@@ -293,19 +296,59 @@ def check(family, build, work, layouts):
     return difference, levels, wrong
 
 
+def check_autoencoder(family, build, work, layouts):
+    """encode and decode of an autoencoder by itself, against the public class."""
+    import diffusers
+
+    folder = work / "folder"
+    run(pathlib.Path(sys.executable), ROOT / "scripts/make_random_checkpoint.py", family, folder,
+        "--scale", "tiny", "--dtype", "fp32", "--names", "current")
+    kind = json.loads((folder / "config.json").read_text())["_class_name"]
+    vae = getattr(diffusers, kind).from_pretrained(folder).eval()
+    scale = vae.config.scaling_factor
+    picture(64, 96).save(work / "picture.png")
+    pixels = torch.from_numpy(np.asarray(picture(64, 96)).copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        coded = vae.encode(pixels)
+        latents = (coded.latents if hasattr(coded, "latents") else coded.latent_dist.mode()) * scale
+        decoded = vae.decode(latents / scale).sample
+    image = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round()[0].permute(1, 2, 0).byte().numpy()
+
+    def code(name, model):
+        file, out = work / f"{name}.safetensors", work / f"{name}.png"
+        common = ["--model", model, "--dtype", "fp32", "--device", "cpu", "--threads", "1"]
+        run(build / "ldm-gen", "encode", work / "picture.png", *common, "-o", file)
+        run(build / "ldm-gen", "decode", file, *common, "-o", out)
+        return load_file(file)["latents"], np.asarray(Image.open(out).convert("RGB"))
+
+    ours = code("folder", folder)
+    wrong = []
+    for suffix in ("safetensors", "ckpt") if layouts and kind != "AutoencoderTiny" else ():
+        single = work / f"single.{suffix}"
+        run(pathlib.Path(sys.executable), ROOT / "scripts/original_layout.py", folder, single)
+        again = code(f"from-{suffix}", single)
+        if not (torch.equal(ours[0], again[0]) and np.array_equal(ours[1], again[1])):
+            wrong.append(suffix)
+    return (*compare((latents, image), ours), wrong)
+
+
+AUTOENCODERS = ("kl-f4", "kl-f8", "kl-f16", "kl-f32", "vq-f4", "vq-f8", "vq-f16", "taesd")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("families", nargs="*", help=f"of {', '.join(FAMILIES)}; all by default")
+    parser.add_argument("families", nargs="*", help=f"of {', '.join([*FAMILIES, *AUTOENCODERS])}; all by default")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release/bin")
     parser.add_argument("--no-layouts", action="store_true", help="diffusers folders only")
     parser.add_argument("--keep", type=pathlib.Path, help="keep the files in this folder")
     args = parser.parse_args()
     failed = []
-    for family in args.families or FAMILIES:
+    for family in args.families or [*FAMILIES, *AUTOENCODERS]:
         work = pathlib.Path(tempfile.mkdtemp(prefix="parity-", dir=args.keep))
         try:
-            difference, levels, wrong = check(family, args.build, work, not args.no_layouts)
+            run_check = check_autoencoder if family in AUTOENCODERS else check
+            difference, levels, wrong = run_check(family, args.build, work, not args.no_layouts)
             good = difference <= 1e-4 and levels <= 1 and not wrong
             print(f"{family:20} latents {difference:.1e} of the std, picture {levels} of 255"
                   f"{', differing: ' + ', '.join(wrong) if wrong else ''}"

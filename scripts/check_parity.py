@@ -168,7 +168,9 @@ def upscaler(parts, side):
 def latent_text(parts, side):
     from diffusers import LDMTextToImagePipeline
 
-    # The pipeline has no negative prompt: it guides away from the empty one.
+    # The pipeline has no negative prompt: it guides away from the empty one. It divides sizes by 8
+    # whatever the autoencoder does.
+    side = 8 * parts["unet"].config.sample_size
     kwargs = with_guidance(parts, width=side, height=side)
     del kwargs["negative_prompt"]
     return run_pipeline(LDMTextToImagePipeline(**parts), parts["vqvae"], **kwargs), ["-n", ""]

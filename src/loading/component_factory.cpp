@@ -37,6 +37,15 @@ std::shared_ptr<Base> make_from(std::span<const ClassRow<Base>> rows, const Comp
                          ", ldm-gen runs ", join(known, ", ")));
 }
 
+/// Published folders of quantized models that lack scaling_factor were trained with 1, whatever the
+/// public class assumes.
+std::shared_ptr<models::AutoencoderImpl> make_vq_model(const ComponentFiles& files) {
+  nlohmann::json config = files.config;
+  if (config.is_object() && !config.contains("scaling_factor")) config["scaling_factor"] = 1.0;
+  return std::make_shared<models::VQModelImpl>(
+      read_config<models::VQModelConfig>(config, files.config_source));
+}
+
 // One row a class that model_index.json or config.json may name.
 constexpr ClassRow<models::TextEncoderImpl> kTextEncoders[] = {
     {"CLIPTextModel",
@@ -53,7 +62,7 @@ constexpr ClassRow<models::AutoencoderImpl> kAutoencoders[] = {
      &make_module<models::AutoencoderImpl, models::AutoencoderKLImpl, models::AutoencoderKLConfig>},
     {"AutoencoderTiny", &make_module<models::AutoencoderImpl, models::AutoencoderTinyImpl,
                                      models::AutoencoderTinyConfig>},
-    {"VQModel", &make_module<models::AutoencoderImpl, models::VQModelImpl, models::VQModelConfig>},
+    {"VQModel", &make_vq_model},
 };
 
 }  // namespace

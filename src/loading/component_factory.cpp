@@ -6,7 +6,10 @@
 #include "ldm/core/text.h"
 #include "ldm/loading/config_fields.h"
 #include "ldm/models/autoencoder_kl.h"
+#include "ldm/models/class_embedder.h"
 #include "ldm/models/clip_text_model.h"
+#include "ldm/models/ldm_bert.h"
+#include "ldm/models/roberta_series.h"
 #include "ldm/models/unet_2d_condition.h"
 
 namespace ldm {
@@ -38,14 +41,21 @@ std::shared_ptr<Base> make_from(std::span<const ClassRow<Base>> rows, const Comp
 constexpr ClassRow<models::TextEncoderImpl> kTextEncoders[] = {
     {"CLIPTextModel",
      &make_module<models::TextEncoderImpl, models::CLIPTextModelImpl, models::CLIPTextConfig>},
+    {"LDMBertModel",
+     &make_module<models::TextEncoderImpl, models::LDMBertModelImpl, models::LDMBertConfig>},
+    {"RobertaSeriesModelWithTransformation",
+     &make_module<models::TextEncoderImpl, models::RobertaSeriesModelWithTransformationImpl,
+                  models::RobertaSeriesConfig>},
+    {"ClassEmbedder",
+     &make_module<models::TextEncoderImpl, models::ClassEmbedderImpl, models::ClassEmbedderConfig>},
 };
 constexpr ClassRow<models::DenoiserImpl> kDenoisers[] = {
     {"UNet2DConditionModel", &make_module<models::DenoiserImpl, models::UNet2DConditionModelImpl,
                                           models::UNet2DConditionConfig>},
 };
 constexpr ClassRow<models::AutoencoderImpl> kAutoencoders[] = {
-    {"AutoencoderKL", &make_module<models::AutoencoderImpl, models::AutoencoderKLImpl,
-                                   models::AutoencoderKLConfig>},
+    {"AutoencoderKL",
+     &make_module<models::AutoencoderImpl, models::AutoencoderKLImpl, models::AutoencoderKLConfig>},
 };
 
 }  // namespace

@@ -7,7 +7,10 @@
 #include "ldm/loading/config_fields.h"
 #include "ldm/models/autoencoder_kl.h"
 #include "ldm/models/autoencoder_tiny.h"
+#include "ldm/models/class_embedder.h"
 #include "ldm/models/clip_text_model.h"
+#include "ldm/models/ldm_bert.h"
+#include "ldm/models/roberta_series.h"
 #include "ldm/models/unet_2d.h"
 #include "ldm/models/unet_2d_condition.h"
 #include "ldm/models/vq_model.h"
@@ -50,6 +53,13 @@ std::shared_ptr<models::AutoencoderImpl> make_vq_model(const ComponentFiles& fil
 constexpr ClassRow<models::TextEncoderImpl> kTextEncoders[] = {
     {"CLIPTextModel",
      &make_module<models::TextEncoderImpl, models::CLIPTextModelImpl, models::CLIPTextConfig>},
+    {"LDMBertModel",
+     &make_module<models::TextEncoderImpl, models::LDMBertModelImpl, models::LDMBertConfig>},
+    {"RobertaSeriesModelWithTransformation",
+     &make_module<models::TextEncoderImpl, models::RobertaSeriesModelWithTransformationImpl,
+                  models::RobertaSeriesConfig>},
+    {"ClassEmbedder",
+     &make_module<models::TextEncoderImpl, models::ClassEmbedderImpl, models::ClassEmbedderConfig>},
 };
 constexpr ClassRow<models::DenoiserImpl> kDenoisers[] = {
     {"UNet2DConditionModel", &make_module<models::DenoiserImpl, models::UNet2DConditionModelImpl,

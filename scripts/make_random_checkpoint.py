@@ -14,6 +14,7 @@ pieces, so memory stays below 100 MB.
     build/release/bin/ldm-gen --model /tmp/sd15 --prompt "anything" --steps 2
 """
 import argparse
+import io
 import json
 import math
 import pathlib
@@ -210,6 +211,9 @@ def diffusers_keys(config, published):
     with torch.device("meta"):
         if class_name(config) == "LDMBertModel":
             model = ldm.LDMBertModel(ldm.LDMBertConfig(**config))
+        elif class_name(config) == "RobertaSeriesModelWithTransformation":
+            from diffusers.pipelines.deprecated.alt_diffusion import modeling_roberta_series as alt
+            model = alt.RobertaSeriesModelWithTransformation(alt.RobertaSeriesConfig(**config))
         else:
             fields = dict(config)
             if isinstance(fields.get("attention_head_dim"), list):
@@ -323,9 +327,15 @@ def shrink(family):
         elif kind == "CLIPTextModel":
             config.update(hidden_size=64, intermediate_size=256, num_attention_heads=1,
                           num_hidden_layers=2)
+            if family["tokenizer"]["tokenizer_class"] == "T5Tokenizer":
+                config["vocab_size"] = sentencepiece_model()[1]
         elif kind == "LDMBertModel":
             config.update(d_model=64, encoder_ffn_dim=256, encoder_attention_heads=8, head_dim=8,
                           encoder_layers=2, vocab_size=len(bert_vocabulary()))
+        elif kind == "RobertaSeriesModelWithTransformation":
+            config.update(hidden_size=64, intermediate_size=256, num_attention_heads=2,
+                          num_hidden_layers=2, max_position_embeddings=90, project_dim=64,
+                          vocab_size=sentencepiece_model()[1] + 2)
         elif kind == "ClassEmbedder":
             config["embed_dim"] = 64
 
@@ -370,8 +380,44 @@ def write_bert_tokenizer(source, target, config, vocab_size):
                {key: value for key, value in config.items() if str(key).endswith("_token")})
 
 
+def sentencepiece_model():
+    """(bytes, number of pieces) of a small unigram model that can spell every ASCII text."""
+    try:
+        import sentencepiece
+    except ImportError as error:
+        sys.exit(f"make_random_checkpoint: {error}\nhint: this family needs sentencepiece, see "
+                 "scripts/reference.sh")
+    words = [word for word in bert_vocabulary() if word.isalpha()]
+    lines = [f"{a} {b}" for i, a in enumerate(words) for b in words[i % 5 :: 5]]
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=model, vocab_size=120, hard_vocab_limit=False,
+        required_chars="".join(chr(c) for c in range(33, 127)), character_coverage=1.0,
+        num_threads=1, minloglevel=2)
+    data = model.getvalue()
+    return data, sentencepiece.SentencePieceProcessor(model_proto=data).get_piece_size()
+
+
+def write_sentencepiece_tokenizer(args, target, config):
+    file = {"XLMRobertaTokenizer": "sentencepiece.bpe.model"}.get(config["tokenizer_class"],
+                                                                  "spiece.model")
+    target.mkdir(parents=True, exist_ok=True)
+    if (args.tokenizer / file).is_file():
+        shutil.copyfile(args.tokenizer / file, target / file)
+    elif args.scale == "tiny":
+        (target / file).write_bytes(sentencepiece_model()[0])
+    else:
+        sys.exit(f"no {file} in {args.tokenizer}; name a folder that has it with --tokenizer")
+    write_json(target / "special_tokens_map.json",
+               {key: value for key, value in config.items() if str(key).endswith("_token")})
+
+
 def write_tokenizer(args, family, target):
     config = family["tokenizer"]
+    if config["tokenizer_class"] in ("XLMRobertaTokenizer", "T5Tokenizer"):
+        write_sentencepiece_tokenizer(args, target, config)
+        write_json(target / "tokenizer_config.json", config)
+        return
     if config["tokenizer_class"] == "BertTokenizer":
         write_bert_tokenizer(args.tokenizer, target, config, family["bert"]["vocab_size"])
     else:
@@ -381,7 +427,8 @@ def write_tokenizer(args, family, target):
 
 def write_component(folder, config, args):
     kind = class_name(config)
-    in_transformers = kind in ("CLIPTextModel", "LDMBertModel", "ClassEmbedder")
+    in_transformers = kind in ("CLIPTextModel", "LDMBertModel", "ClassEmbedder",
+                               "RobertaSeriesModelWithTransformation")
     file = "model" if in_transformers else "diffusion_pytorch_model"
     shapes = KEYS.get(kind, diffusers_keys)(config, args.names == "published")
     write_json(folder / "config.json", config)

@@ -19,7 +19,7 @@ struct Parser {
   CLI::App app;
   std::vector<Binding> bindings;
   CLI::Option* version = nullptr;
-  CLI::Option* argument = nullptr;
+  std::vector<CLI::Option*> arguments;
 };
 
 void bind(Parser& parser, CLI::App& app, const OptionSpec& spec) {
@@ -40,7 +40,7 @@ void declare(Parser& parser) {
     sub->allow_extras();
     for (const std::string_view key : command.options) bind(parser, *sub, *find_option(key));
     if (!command.argument.empty()) {
-      parser.argument = sub->add_option(std::string(command.argument));
+      parser.arguments.push_back(sub->add_option(std::string(command.argument)));
     }
   }
 }
@@ -160,8 +160,8 @@ Invocation parse_command_line(std::span<const std::string> args) {
   }
   const std::vector<std::string> extras = parser.app.remaining(true);
   if (!extras.empty()) throw_unknown(extras, !out.command.empty());
-  if (parser.argument != nullptr && parser.argument->count() > 0) {
-    out.argument = parser.argument->results().front();
+  for (const CLI::Option* argument : parser.arguments) {
+    if (argument->count() > 0) out.argument = argument->results().front();
   }
   std::vector<Problem> problems = read_values(parser, out);
   for (Problem& problem : check_ranges(out.options)) problems.push_back(std::move(problem));

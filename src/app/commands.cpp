@@ -53,6 +53,12 @@ void run_command_line(std::span<const std::string> args, Session& session) {
     list_samplers(invocation.options, console);
   } else if (invocation.command == "tokens") {
     show_tokens(invocation.options, console);
+  } else if (invocation.command == "verify") {
+    verify_model(invocation.argument, invocation.options, console);
+  } else if (invocation.command == "encode") {
+    encode_picture(invocation.argument, invocation.options, console);
+  } else if (invocation.command == "decode") {
+    decode_pictures(invocation.argument, invocation.options, console);
   } else if (invocation.command == "inspect") {
     inspect_model(invocation.argument, invocation.options, console);
   } else {

@@ -25,11 +25,11 @@ Json message_event(const char* name, std::string_view code, const std::string& m
 Json plan_event(const RunFacts& facts, const std::vector<std::filesystem::path>& outputs) {
   const Plan& plan = facts.plan;
   Json out = event("plan");
-  out["request"] = request_json(plan.request);
+  out["request"] = request_json(plan);
   out["timesteps"] = plan.timesteps;
   out["sigmas"] = plan.sigmas;
   out["unet_calls"] = plan.steps;
-  out["guided"] = plan.guided;
+  out["guided"] = plan.guided();
   out["scheduler"] = plan.scheduler_class;
   out["latent_shape"] = plan.latent_shape;
   out["memory_bytes"] = plan.memory_bytes;
@@ -53,6 +53,7 @@ Json load_event(const LoadInfo& info) {
   out["component"] = info.component;
   out["seconds"] = info.seconds;
   out["sha256"] = info.sha256;
+  out["integrity"] = info.integrity;
   return out;
 }
 

@@ -17,6 +17,7 @@
 #include "ldm/io/file.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/loading/open.h"
+#include "ldm/loading/single_file.h"
 #include "ldm/pipeline/pipeline.h"
 
 namespace ldm::app {
@@ -73,13 +74,19 @@ void prepare(Run& run) {
   check_output_folders(all);
 }
 
-void open_run_model(Run& run) {
+void choose_model(Run& run) {
   const fs::path path = resolve_model(run.options);
-  ModelFiles folder = open_model(path);
+  ModelFiles folder = open_model(path, run.options.prediction_type.value_or(""));
   fill_defaults(run.options, folder.defaults);
+  if (run.options.vae) {
+    folder.component("vae") = open_vae_file(*run.options.vae);
+    run.facts.vae_name = fs::path(*run.options.vae).filename().string();
+  }
   run.facts.model_name = model_display_name(run.options, path);
   run.facts.family = folder.family.name;
   run.facts.init_image_sha256 = run.inputs.init_image_sha256;
+  run.facts.mask_sha256 = run.inputs.mask_sha256;
+  run.facts.depth_sha256 = run.inputs.depth_sha256;
   run.facts.init_latents_sha256 = run.inputs.init_latents_sha256;
   run.components = open_components(std::move(folder), make_execution_request(run.options),
                                    [&session = run.session](const LoadInfo& info) {
@@ -110,7 +117,7 @@ void announce_plan(const Run& run) {
   const Plan& plan = run.facts.plan;
   run.console.event(plan_event(run.facts, run.outputs));
   warn_of_cut_text(plan.prompt, "prompt", run.console);
-  if (plan.guided) warn_of_cut_text(plan.negative_prompt, "negative prompt", run.console);
+  if (plan.guided()) warn_of_cut_text(plan.negative_prompt, "negative prompt", run.console);
   const std::string steps = planned_steps_text(plan);
   if (!steps.empty()) run.console.info(steps);
 }
@@ -196,7 +203,7 @@ void generate(const Options& command_line, Session& session) {
   if (run.options.print_config.value_or(false)) return print_config(run);
   session.makes_pictures = true;
   prepare(run);
-  open_run_model(run);
+  choose_model(run);
   Pipeline pipeline(run.components);
   run.facts.plan = pipeline.plan(make_request(run.options, run.inputs));
   check_eta(run.facts.plan);

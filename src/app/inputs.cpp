@@ -37,7 +37,7 @@ std::string read_stdin(std::size_t most) {
   return text;
 }
 
-std::shared_ptr<const LatentsData> read_latents(const std::string& path) {
+std::shared_ptr<const LatentsData> parse_latents(const std::string& path) {
   const SafetensorsFile file(path);
   const TensorInfo* info = file.find("latents");
   if (info == nullptr) {
@@ -92,21 +92,30 @@ std::string read_prompt(const std::string& value) {
   return text;
 }
 
+void read_picture(const std::optional<std::string>& path, std::shared_ptr<const Image>& picture,
+                  std::string& sha256) {
+  if (!path) return;
+  const std::string bytes = as_input([&] { return read_small_file(*path, kMaxImageBytes); });
+  const auto view = std::as_bytes(std::span(bytes));
+  picture = std::make_shared<Image>(decode_image(view, *path));
+  sha256 = sha256_hex(view);
+}
+
+std::shared_ptr<const LatentsData> read_latents(const std::string& path) {
+  return as_input([&] { return parse_latents(path); });
+}
+
 Inputs read_inputs(const Options& options) {
   Inputs inputs;
   inputs.prompt = read_prompt(options.prompt.value_or(""));
   inputs.negative_prompt = options.negative_prompt.value_or("");
   check_prompt(inputs.prompt, "prompt");
   check_prompt(inputs.negative_prompt, "negative prompt");
-  if (options.init_image) {
-    const std::string bytes =
-        as_input([&] { return read_small_file(*options.init_image, kMaxImageBytes); });
-    const auto view = std::as_bytes(std::span(bytes));
-    inputs.init_image = std::make_shared<Image>(decode_image(view, *options.init_image));
-    inputs.init_image_sha256 = sha256_hex(view);
-  }
+  read_picture(options.init_image, inputs.init_image, inputs.init_image_sha256);
+  read_picture(options.mask, inputs.mask, inputs.mask_sha256);
+  read_picture(options.depth, inputs.depth, inputs.depth_sha256);
   if (options.init_latents) {
-    inputs.init_latents = as_input([&] { return read_latents(*options.init_latents); });
+    inputs.init_latents = read_latents(*options.init_latents);
     inputs.init_latents_sha256 = as_input([&] { return sha256_file(*options.init_latents); });
   }
   return inputs;

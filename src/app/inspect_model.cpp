@@ -3,7 +3,8 @@
 
 #include "ldm/app/commands.h"
 #include "ldm/core/text.h"
-#include "ldm/io/hash.h"
+#include "ldm/io/checksums.h"
+#include "ldm/loading/file_digests.h"
 #include "ldm/loading/model_files.h"
 
 namespace ldm::app {
@@ -24,7 +25,7 @@ std::int64_t element_count(const TensorInfo& info) {
   return count;
 }
 
-Json component_json(const ComponentFiles& component) {
+Json component_json(const ComponentFiles& component, FileDigests& digests) {
   Json out = {{"name", component.name}, {"class", component.class_name}};
   std::int64_t parameters = 0;
   std::map<std::string, std::int64_t> dtypes;
@@ -38,9 +39,11 @@ Json component_json(const ComponentFiles& component) {
   out["dtypes"] = dtypes;
   out["files"] = Json::array();
   for (const SourceFile& file : component.weights->files()) {
-    out["files"].push_back({{"name", file.path.filename().string()},
-                            {"bytes", file.size},
-                            {"sha256", sha256_file(file.path)}});
+    out["files"].push_back(
+        {{"name", file.path.filename().string()},
+         {"bytes", file.size},
+         {"sha256", digests.of(file.path)},
+         {"integrity", describe(check_whole_file(file.path, digests.of(file.path)))}});
   }
   out["config"] = component.config;
   return out;
@@ -57,8 +60,9 @@ Json model_json(const ModelFiles& folder, const std::string& name) {
   });
   out["scheduler"] = folder.scheduler_config;
   out["components"] = Json::array();
+  FileDigests digests;
   for (const ComponentFiles& component : folder.components) {
-    out["components"].push_back(component_json(component));
+    out["components"].push_back(component_json(component, digests));
   }
   return out;
 }
@@ -77,7 +81,8 @@ void print_component(const Json& component, Console& console) {
   for (const Json& file : component["files"]) {
     console.result(cat("  file        ", escape_control(file["name"].get<std::string>()), ", ",
                        human_bytes(file["bytes"].get<double>()), ", sha256 ",
-                       file["sha256"].get<std::string>()));
+                       file["sha256"].get<std::string>(), ", ",
+                       file["integrity"].get<std::string>()));
   }
   std::vector<std::string> fields;
   for (const char* key : kTellingFields) {

@@ -59,6 +59,17 @@ void add_overrides(Json& out, const SchedulerOverrides& scheduler) {
   }
 }
 
+/// What only models of one kind read.
+void add_conditions(Json& out, const Plan& plan) {
+  const Request& request = plan.request;
+  if (request.class_label) out["class"] = *request.class_label;
+  if (plan.condition == ImageCondition::kMaskedImage) out["invert_mask"] = request.invert_mask;
+  if (plan.condition == ImageCondition::kImage) {
+    out["image_guidance_scale"] = request.image_guidance_scale;
+  }
+  if (plan.condition == ImageCondition::kLowResImage) out["noise_level"] = request.noise_level;
+}
+
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -82,7 +93,8 @@ MetadataMode metadata_mode(std::string_view word) {
   return word == "a1111" ? MetadataMode::kA1111 : MetadataMode::kFull;
 }
 
-Json request_json(const Request& request) {
+Json request_json(const Plan& plan) {
+  const Request& request = plan.request;
   Json out;
   out["prompt"] = request.prompt;
   out["negative_prompt"] = request.negative_prompt;
@@ -99,10 +111,11 @@ Json request_json(const Request& request) {
   out["eta"] = request.eta;
   add_overrides(out, request.scheduler);
   out["clip_skip"] = request.clip_skip;
-  if (request.is_image_to_image()) {
-    out["strength"] = request.strength;
+  if (plan.image_to_image) {
+    out["strength"] = *request.strength;
     out["strength_mode"] = request.strength_mode == StrengthMode::kExact ? "exact" : "scaled";
   }
+  add_conditions(out, plan);
   constexpr std::array<const char*, 3> kTilings = {"auto", "on", "off"};
   out["vae_tiling"] = kTilings[static_cast<std::size_t>(request.vae_tiling)];
   out["low_memory"] = request.low_memory;
@@ -117,14 +130,17 @@ Json picture_settings(const RunFacts& facts, std::uint64_t seed, int index) {
   out["libtorch"] = torch_version();
   out["seed"] = seed;
   out["index"] = index;
-  out["request"] = request_json(facts.plan.request);
+  out["request"] = request_json(facts.plan);
   out["scheduler"] = facts.plan.scheduler_class;
   out["unet_calls"] = facts.plan.steps;
   out["tokens_sha256"] = tokens_sha256(facts.plan);
   if (!facts.init_image_sha256.empty()) out["init_image_sha256"] = facts.init_image_sha256;
+  if (!facts.mask_sha256.empty()) out["mask_sha256"] = facts.mask_sha256;
+  if (!facts.depth_sha256.empty()) out["depth_sha256"] = facts.depth_sha256;
   if (!facts.init_latents_sha256.empty()) out["init_latents_sha256"] = facts.init_latents_sha256;
   out["model"] = facts.model_name;
   out["family"] = facts.family;
+  if (!facts.vae_name.empty()) out["vae"] = facts.vae_name;
   if (!facts.weights.empty()) out["weights"] = facts.weights;
   out["device"] = facts.execution.device;
   out["dtype"] = facts.execution.dtype;
@@ -144,8 +160,8 @@ std::string parameters_text(const RunFacts& facts, std::uint64_t seed) {
   const auto unet = facts.weights.find("unet");
   if (unet != facts.weights.end()) out += ", Model hash: " + unet->second.substr(0, 10);
   out += ", Model: " + quoted(facts.model_name);
-  if (request.is_image_to_image()) {
-    out += ", Denoising strength: " + number_text(request.strength);
+  if (facts.plan.image_to_image) {
+    out += ", Denoising strength: " + number_text(*request.strength);
   }
   if (request.clip_skip > 0) out += cat(", Clip skip: ", request.clip_skip + 1);
   if (request.eta > 0) out += ", Eta: " + number_text(request.eta);

@@ -36,7 +36,9 @@ constexpr double kMaxGuidance = 1000;
 constexpr OptionSpec kOptions[] = {
     {"-p,--prompt", "TEXT", kWhat, "what the picture shows; - reads it from stdin", &Options::prompt},
     {"-n,--negative-prompt", "TEXT", kWhat, "what it should not show", &Options::negative_prompt},
-    {"-m,--model", "PATH", kWhat, "model folder, or org/name in the local Hugging Face cache (default: $LDM_MODEL, else the model that comes with ldm-gen)", &Options::model},
+    {"-m,--model", "PATH", kWhat, "model folder, .safetensors or .ckpt file, or org/name in the local Hugging Face cache (default: $LDM_MODEL, else the model that comes with ldm-gen)", &Options::model},
+    {"--class", "N", kWhat, "what a class-conditional model draws, in place of a prompt", &Options::class_label, nullptr, Range{0, 1000000}},
+    {"--vae", "PATH", kWhat, "autoencoder in place of the model's own: a folder or a file", &Options::vae},
     {"-s,--seed", "N", kWhat, "image k uses seed N+k (default: random, printed and recorded)", &Options::seed},
     {"-N,--num-images", "N", kWhat, "number of images (default 1)", &Options::num_images, nullptr, Range{1, 1000000}},
     {"--batch-size", "B", kWhat, "images computed together; changes no picture (default: by device)", &Options::batch_size, nullptr, Range{1, 4096}},
@@ -58,9 +60,14 @@ constexpr OptionSpec kOptions[] = {
     {"--clip-skip", "N", kHow, "layers skipped at the text encoder's end (default: none)", &Options::clip_skip, nullptr, Range{0, 1000}},
 
     {"-i,--init-image", "FILE", kFrom, "PNG or JPEG to start from", &Options::init_image},
-    {"--strength", "S", kFrom, "0…1, how much of it is redrawn (default 0.8)", &Options::strength, nullptr, Range{0, 1}},
+    {"--strength", "S", kFrom, "0…1, how much of it is redrawn (default 0.8; 1 when inpainting)", &Options::strength, nullptr, Range{0, 1}},
     {"--strength-mode", "NAME", kFrom, "scaled runs steps × strength steps, exact runs all (default scaled)", &Options::strength_mode, &strength_modes},
     {"--init-latents", "FILE", kFrom, "safetensors to start from: the noise, or with --strength clean latents", &Options::init_latents},
+    {"--mask", "FILE", kFrom, "PNG or JPEG, white is repainted (inpainting models)", &Options::mask},
+    {"--invert-mask", "", kFrom, "black is repainted", &Options::invert_mask},
+    {"--depth", "FILE", kFrom, "PNG or JPEG, brighter is nearer (depth-to-image models)", &Options::depth},
+    {"--image-guidance-scale", "G", kFrom, "how closely an edit keeps to the picture (InstructPix2Pix; default 1.5)", &Options::image_guidance_scale, nullptr, Range{0, kMaxGuidance}},
+    {"--noise-level", "N", kFrom, "noise put on the small picture (upscaler; default 20)", &Options::noise_level, nullptr, Range{0, 1000}},
 
     {"-o,--output", "PATH", kWhere, "file or folder; several images get -0001… (default ldm-SEED.png, next free name)", &Options::output},
     {"--overwrite", "", kWhere, "replace existing files", &Options::overwrite},
@@ -85,11 +92,19 @@ constexpr OptionSpec kOptions[] = {
 
 constexpr std::string_view kTokensOptions[] = {"model", "prompt", "json"};
 constexpr std::string_view kJsonOption[] = {"json"};
+constexpr std::string_view kEncodeOptions[] = {"model",   "vae",        "output", "overwrite",
+                                               "seed",    "vae_tiling", "device", "dtype",
+                                               "threads", "quiet"};
+constexpr std::string_view kDecodeOptions[] = {
+    "model", "vae", "output", "overwrite", "vae_tiling", "device", "dtype", "threads", "quiet"};
 
 constexpr CommandSpec kCommands[] = {
     {"samplers", "", "list the samplers with their sources", kJsonOption},
     {"tokens", "", "show how a prompt becomes tokens; needs no weights", kTokensOptions},
-    {"inspect", "MODEL", "show what a model folder holds", kJsonOption},
+    {"inspect", "MODEL", "show what a model holds and how it was recognised", kJsonOption},
+    {"verify", "MODEL", "read every tensor of a model and list all that is wrong", kJsonOption},
+    {"encode", "IMAGE", "a picture's latents, as safetensors", kEncodeOptions},
+    {"decode", "LATENTS", "the pictures of latents", kDecodeOptions},
 };
 
 }  // namespace

@@ -54,13 +54,17 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
   const Plan& plan = facts.plan;
   const Request& request = plan.request;
   std::string out = row("model", escape_control(facts.model_name + " (" + facts.family + ")"));
-  out += row("prompt", cat(plan.prompt.token_count, " tokens"));
+  if (request.class_label) {
+    out += row("class", cat(*request.class_label));
+  } else if (!plan.prompt.ids.empty()) {
+    out += row("prompt", cat(plan.prompt.token_count, " tokens"));
+  }
   out +=
       row("size", cat(request.width, "x", request.height, ", latents ", shape(plan.latent_shape)));
   out += sampler_row(plan);
   const std::string steps = planned_steps_text(plan);
   if (!steps.empty()) out += row("start", steps);
-  out += row("guidance", plan.guided ? number_text(request.guidance_scale) : "off");
+  out += row("guidance", plan.guided() ? number_text(request.guidance_scale) : "off");
   std::string seeds = std::to_string(request.seed);
   if (request.num_images > 1) {
     seeds += cat("…", request.seed + static_cast<std::uint64_t>(request.num_images - 1));
@@ -79,9 +83,9 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
 
 std::string planned_steps_text(const Plan& plan) {
   const Request& request = plan.request;
-  if (!request.is_image_to_image()) return {};
+  if (!plan.image_to_image) return {};
   return cat("img2img: ", plan.steps, " UNet calls for ", request.num_inference_steps,
-             " steps at strength ", number_text(request.strength));
+             " steps at strength ", number_text(*request.strength));
 }
 
 }  // namespace ldm::app

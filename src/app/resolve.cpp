@@ -58,6 +58,15 @@ std::vector<Problem> check_together(const Options& options) {
     problems.push_back({"--init-image and --init-latents exclude each other", {}});
   }
   const bool starts_from = options.init_image || options.init_latents;
+  if (options.mask && !options.init_image) {
+    problems.push_back({"--mask needs a picture to repaint", "add --init-image FILE"});
+  }
+  if (options.invert_mask && !options.mask) {
+    problems.push_back({"--invert-mask needs a mask", "add --mask FILE"});
+  }
+  if (options.class_label && (options.prompt || options.negative_prompt)) {
+    problems.push_back({"--class and --prompt exclude each other", {}});
+  }
   if (options.strength && !starts_from) {
     problems.push_back({"--strength needs a picture to start from", "add --init-image FILE"});
   }
@@ -149,7 +158,6 @@ void fill_defaults(Options& options, const GenerationDefaults& model) {
   }
   if (is_image_to_image(options)) {
     defaults.guidance_rescale.reset();
-    defaults.strength = 0.8;
     defaults.strength_mode = "scaled";
   }
   fill_unset(options, defaults);
@@ -178,15 +186,24 @@ Request make_request(const Options& options, const Inputs& inputs) {
   request.long_prompt = options.long_prompt == "error" ? LongPrompt::kError : LongPrompt::kTruncate;
   request.init_image = inputs.init_image;
   request.init_latents = inputs.init_latents;
+  request.mask = inputs.mask;
+  request.invert_mask = options.invert_mask.value_or(false);
+  request.depth = inputs.depth;
+  request.class_label = options.class_label;
+  request.image_guidance_scale = options.image_guidance_scale.value_or(1.5);
+  request.noise_level = static_cast<int>(options.noise_level.value_or(20));
   request.use_strength = options.init_latents && options.strength;
-  request.strength = options.strength.value_or(0.8);
+  request.strength = options.strength;
   request.strength_mode =
       options.strength_mode == "exact" ? StrengthMode::kExact : StrengthMode::kScaled;
-  request.vae_tiling = options.vae_tiling == "on"    ? VaeTiling::kOn
-                       : options.vae_tiling == "off" ? VaeTiling::kOff
-                                                     : VaeTiling::kAuto;
+  request.vae_tiling = vae_tiling_of(options);
   request.low_memory = options.low_memory.value_or(false);
   return request;
+}
+
+VaeTiling vae_tiling_of(const Options& options) {
+  if (options.vae_tiling == "on") return VaeTiling::kOn;
+  return options.vae_tiling == "off" ? VaeTiling::kOff : VaeTiling::kAuto;
 }
 
 ExecutionRequest make_execution_request(const Options& options) {

@@ -6,22 +6,23 @@
 #include "ldm/app/inputs.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/text/clip_tokenizer.h"
+#include "ldm/loading/model_files.h"
+#include "ldm/text/tokenizer.h"
 
 namespace ldm::app {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The tokenizer of a model folder, or of a folder that is itself a tokenizer.
+/// The tokenizer of a model in any layout, or of a folder that is itself a tokenizer.
 fs::path tokenizer_folder(const fs::path& model) {
   std::error_code ignored;
   if (fs::is_directory(model / "tokenizer", ignored)) return model / "tokenizer";
-  if (fs::exists(model / "vocab.json", ignored) || fs::exists(model / "tokenizer.json", ignored)) {
-    return model;
-  }
-  throw Error::model(cat(model.string(), ": no tokenizer folder, vocab.json or tokenizer.json"),
-                     "name a model folder or a tokenizer folder with --model");
+  const bool is_model =
+      fs::is_regular_file(model, ignored) || fs::exists(model / "model_index.json", ignored);
+  const fs::path folder = is_model ? open_model(model).tokenizer : model;
+  if (!folder.empty()) return folder;
+  throw Error::model(cat(model.string(), ": this model has no tokenizer: it reads no prompt"));
 }
 
 void print_table(const Encoding& encoding, Console& console) {
@@ -46,8 +47,8 @@ void print_table(const Encoding& encoding, Console& console) {
 void show_tokens(const Options& options, Console& console) {
   const std::string prompt = read_prompt(options.prompt.value_or(""));
   check_prompt(prompt, "prompt");
-  const auto tokenizer = CLIPTokenizer::from_folder(tokenizer_folder(resolve_model(options)));
-  const Encoding encoding = tokenizer.encode(prompt);
+  const auto tokenizer = open_tokenizer(tokenizer_folder(resolve_model(options)));
+  const Encoding encoding = tokenizer->encode(prompt);
   if (!console.json) {
     print_table(encoding, console);
     return;
@@ -57,7 +58,7 @@ void show_tokens(const Options& options, Console& console) {
   out["ids"] = encoding.ids;
   out["pieces"] = encoding.pieces;
   out["token_count"] = encoding.token_count;
-  out["max_length"] = tokenizer.max_length();
+  out["max_length"] = tokenizer->max_length();
   out["cut_text"] = encoding.cut_text;
   console.result(out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }

@@ -149,7 +149,7 @@ Integrity check_own_hashes(const fs::path& path) {
   return {IntegrityState::kVerified, kOwnMetadata, {}, {}, {}};
 }
 
-Integrity check_integrity(const fs::path& file, const std::string& sha256) {
+Integrity check_whole_file(const fs::path& file, const std::string& sha256) {
   std::string digest = sha256;
   const auto whole = [&]() -> const std::string& {
     if (digest.empty()) digest = sha256_file(file);
@@ -162,6 +162,12 @@ Integrity check_integrity(const fs::path& file, const std::string& sha256) {
     if (row.name != file.filename().string() || !is_published(whole())) continue;
     return {IntegrityState::kVerified, "the table of published files", {}, whole(), whole()};
   }
+  return {};
+}
+
+Integrity check_integrity(const fs::path& file, const std::string& sha256) {
+  const Integrity whole = check_whole_file(file, sha256);
+  if (whole.state != IntegrityState::kUnverified) return whole;
   return check_own_hashes(file);
 }
 

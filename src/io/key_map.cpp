@@ -19,16 +19,26 @@ constexpr std::array<std::string_view, 6> kIgnoredClip = {"text_model.embeddings
                                                           "vision_model.",
                                                           "logit_scale"};
 
+// The head of its training.
+constexpr std::array<std::string_view, 1> kIgnoredLdmBert = {"to_logits."};
+
+// What is pooled, and buffers of older transformers.
+constexpr std::array<std::string_view, 4> kIgnoredRoberta = {
+    "roberta.pooler.", "roberta.embeddings.position_ids", "roberta.embeddings.token_type_ids",
+    "logit_scale"};
+
 // Autoencoders and unconditional UNets written before diffusers 0.15 name their attention as an
 // older class did.
 constexpr std::array<KeyRule, 4> kAttentionRules = {
     {{"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}}};
 
-const std::array<KeyMap, 4> kMaps = {{
+const std::array<KeyMap, 6> kMaps = {{
     {"CLIPTextModel", "text_model.", kBareClip, {}, kIgnoredClip},
     {"AutoencoderKL", {}, {}, kAttentionRules, {}},
     {"VQModel", {}, {}, kAttentionRules, {}},
     {"UNet2DModel", {}, {}, kAttentionRules, {}},
+    {"LDMBertModel", {}, {}, {}, kIgnoredLdmBert},
+    {"RobertaSeriesModelWithTransformation", {}, {}, {}, kIgnoredRoberta},
 }};
 constexpr KeyMap kSameNames{};
 

@@ -7,7 +7,10 @@
 #include "ldm/loading/config_fields.h"
 #include "ldm/models/autoencoder_kl.h"
 #include "ldm/models/autoencoder_tiny.h"
+#include "ldm/models/class_embedder.h"
 #include "ldm/models/clip_text_model.h"
+#include "ldm/models/ldm_bert.h"
+#include "ldm/models/roberta_series.h"
 #include "ldm/models/unet_2d.h"
 #include "ldm/models/unet_2d_condition.h"
 #include "ldm/models/vq_model.h"
@@ -37,10 +40,26 @@ std::shared_ptr<Base> make_from(std::span<const ClassRow<Base>> rows, const Comp
                          ", ldm-gen runs ", join(known, ", ")));
 }
 
+/// Published folders of quantized models that lack scaling_factor were trained with 1, whatever the
+/// public class assumes.
+std::shared_ptr<models::AutoencoderImpl> make_vq_model(const ComponentFiles& files) {
+  nlohmann::json config = files.config;
+  if (config.is_object() && !config.contains("scaling_factor")) config["scaling_factor"] = 1.0;
+  return std::make_shared<models::VQModelImpl>(
+      read_config<models::VQModelConfig>(config, files.config_source));
+}
+
 // One row a class that model_index.json or config.json may name.
 constexpr ClassRow<models::TextEncoderImpl> kTextEncoders[] = {
     {"CLIPTextModel",
      &make_module<models::TextEncoderImpl, models::CLIPTextModelImpl, models::CLIPTextConfig>},
+    {"LDMBertModel",
+     &make_module<models::TextEncoderImpl, models::LDMBertModelImpl, models::LDMBertConfig>},
+    {"RobertaSeriesModelWithTransformation",
+     &make_module<models::TextEncoderImpl, models::RobertaSeriesModelWithTransformationImpl,
+                  models::RobertaSeriesConfig>},
+    {"ClassEmbedder",
+     &make_module<models::TextEncoderImpl, models::ClassEmbedderImpl, models::ClassEmbedderConfig>},
 };
 constexpr ClassRow<models::DenoiserImpl> kDenoisers[] = {
     {"UNet2DConditionModel", &make_module<models::DenoiserImpl, models::UNet2DConditionModelImpl,
@@ -53,7 +72,7 @@ constexpr ClassRow<models::AutoencoderImpl> kAutoencoders[] = {
      &make_module<models::AutoencoderImpl, models::AutoencoderKLImpl, models::AutoencoderKLConfig>},
     {"AutoencoderTiny", &make_module<models::AutoencoderImpl, models::AutoencoderTinyImpl,
                                      models::AutoencoderTinyConfig>},
-    {"VQModel", &make_module<models::AutoencoderImpl, models::VQModelImpl, models::VQModelConfig>},
+    {"VQModel", &make_vq_model},
 };
 
 }  // namespace

@@ -11,16 +11,6 @@
 namespace ldm {
 namespace {
 
-std::int64_t stored_parameters(const ComponentFiles& files) {
-  std::int64_t count = 0;
-  for (const std::string& name : files.weights->names()) {
-    std::int64_t elements = 1;
-    for (const std::int64_t dim : files.weights->find(name)->shape) elements *= dim;
-    count += elements;
-  }
-  return count;
-}
-
 /// The text encoder stays in fp32 on a CPU: it is small work, and everything depends on it.
 Execution text_execution(const Execution& execution) {
   return execution.device.is_cpu() ? execution.with_dtype(c10::ScalarType::Float) : execution;
@@ -30,8 +20,8 @@ void check_text_fits(const Components& c, std::vector<std::string>& faults) {
   const std::int64_t context = c.unet.bare().shape().context_dim;
   if (!c.text_encoder) {
     if (context != 0) {
-      faults.push_back(cat("the UNet attends to a text ", context,
-                           " wide, and there is no text encoder"));
+      faults.push_back(
+          cat("the UNet attends to a text ", context, " wide, and there is no text encoder"));
     }
     return;
   }
@@ -74,13 +64,13 @@ void check_complete(const Components& c) {
 }  // namespace
 
 Components::Components(ModelFiles model_files, const ExecutionRequest& request,
-                       const LoadObserver& on_load)
+                       const LoadContext& loading)
     : files(std::move(model_files)),
       execution(resolve_execution(request, stored_parameters(files.component("unet")))),
-      unet(make_denoiser(files.component("unet")), files.component("unet"), execution, on_load),
-      vae(make_autoencoder(files.component("vae")), files.component("vae"), execution, on_load) {
+      unet(make_denoiser(files.component("unet")), files.component("unet"), execution, loading),
+      vae(make_autoencoder(files.component("vae")), files.component("vae"), execution, loading) {
   if (const ComponentFiles* text = files.find("text_encoder")) {
-    text_encoder.emplace(make_text_encoder(*text), *text, text_execution(execution), on_load);
+    text_encoder.emplace(make_text_encoder(*text), *text, text_execution(execution), loading);
   }
   if (!files.tokenizer.empty()) tokenizer = open_tokenizer(files.tokenizer);
   check_complete(*this);
@@ -90,9 +80,8 @@ Components::Components(ModelFiles model_files, const ExecutionRequest& request,
 const SamplerEntry& Components::default_sampler() const {
   const auto name = files.scheduler_config.find("_class_name");
   if (name == files.scheduler_config.end() || !name->is_string()) {
-    throw Error::model(
-        cat(files.scheduler_source, ": no _class_name"),
-        "choose a sampler with --sampler");
+    throw Error::model(cat(files.scheduler_source, ": no _class_name"),
+                       "choose a sampler with --sampler");
   }
   return find_sampler_by_class(name->get<std::string>());
 }
@@ -100,15 +89,22 @@ const SamplerEntry& Components::default_sampler() const {
 SchedulerConfig Components::scheduler_config(const SamplerEntry& sampler) const {
   SchedulerConfig config = sampler.defaults();
   // A file made for another class has fields that this one does not know: not worth a warning.
-  read_fields(files.scheduler_config, config,
-              files.scheduler_source);
+  read_fields(files.scheduler_config, config, files.scheduler_source);
+  return config;
+}
+
+SchedulerConfig Components::low_res_schedule() const {
+  SchedulerConfig config = find_sampler("ddpm").defaults();
+  if (files.low_res_scheduler_config.is_object()) {
+    read_fields(files.low_res_scheduler_config, config, "low_res_scheduler/scheduler_config.json");
+  }
   return config;
 }
 
 std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionRequest& execution,
                                             LoadObserver on_load) {
   set_allocator_mode(AllocatorMode::kWeights);
-  return std::make_shared<Components>(std::move(files), execution, on_load);
+  return std::make_shared<Components>(std::move(files), execution, loading);
 }
 
 ExecutionSummary execution_summary(const Components& components) {

@@ -1,55 +1,43 @@
 #include "ldm/loading/lazy_module.h"
 
 #include <chrono>
-#include <future>
 #include <utility>
 
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
-#include "ldm/io/hash.h"
 #include "ldm/nn/pack.h"
 
 namespace ldm {
-namespace {
-
-/// The file's digest, or the digest of the shards' digests in order.
-std::string hash_files(const TensorSource& files) {
-  std::string all;
-  for (const SourceFile& file : files.files()) all += sha256_file(file.path);
-  if (files.files().size() == 1) return all;
-  return sha256_hex(std::as_bytes(std::span(all)));
-}
-
-}  // namespace
-
 LazyModule::LazyModule(std::shared_ptr<torch::nn::Module> module, const ComponentFiles& files,
-                       const Execution& execution, LoadObserver on_load)
+                       const Execution& execution, LoadContext context)
     : module_(std::move(module)),
       files_(&files),
       execution_(execution),
-      on_load_(std::move(on_load)),
+      context_(std::move(context)),
       binding_(bind_weights(*module_, *files.weights, key_map(files.class_name))) {}
 
 void LazyModule::load() {
   if (loaded_) return;
   const auto start = std::chrono::steady_clock::now();
-  std::future<std::string> hash;
-  if (sha256_.empty()) {
-    hash = std::async(std::launch::async, [this] { return hash_files(*files_->weights); });
-  }
+  const std::vector<SourceFile> files = files_->weights->files();
+  context_.digests->start(files);
   Execution execution = execution_;
   // Packing chooses the layout of convolutions on a CPU; rearranging them before is wasted.
   if (execution.device.is_cpu()) execution.memory_format = c10::MemoryFormat::Contiguous;
+  FilesVerdict verdict;
   try {
-    load_weights(*module_, *files_->weights, binding_, execution);
+    const bool own_hashes = load_weights(*module_, *files_->weights, binding_, execution);
+    verdict = judge_files(files, *context_.digests, own_hashes);
   } catch (Error& error) {
     throw error.with_context("loading " + files_->name);
   }
   if (execution_.device.is_cpu()) nn::pack_for_inference(*module_);
   loaded_ = true;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  if (hash.valid()) sha256_ = hash.get();
-  if (on_load_) on_load_({files_->name, seconds.count(), sha256_});
+  sha256_ = verdict.sha256;
+  if (context_.on_load) {
+    context_.on_load({files_->name, seconds.count(), sha256_, verdict.integrity});
+  }
 }
 
 void LazyModule::release() {

@@ -14,6 +14,9 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/io/checksums.h"
+#include "ldm/io/hash.h"
+#include "ldm/io/safetensors_writer.h"
 #include "ldm/nn/layers.h"
 
 namespace ldm {
@@ -59,6 +62,9 @@ class ModuleLoader {
     }
   }
 
+  /// Whether every tensor read so far had a digest in its file's metadata.
+  bool all_vouched() const { return all_vouched_; }
+
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
   }
@@ -82,16 +88,35 @@ class ModuleLoader {
     const auto count = static_cast<std::int64_t>(info.byte_size()) / size;
     staging.resize(static_cast<std::size_t>(kPiece * size));
     at::Tensor values = at::empty({count}, execution_.dtype);
+    const std::string* vouched = vouched_hash(info.name);
+    Sha256 hash;
     std::size_t non_finite = 0;
     for (std::int64_t begin = 0; begin < count; begin += kPiece) {
       const std::int64_t length = std::min(kPiece, count - begin);
       const std::span<std::byte> bytes(staging.data(), static_cast<std::size_t>(length * size));
       files_.read_part(entry.file_key, static_cast<std::uint64_t>(begin * size), bytes);
       non_finite += count_non_finite(info.dtype, bytes);
+      if (vouched != nullptr) hash.update(bytes);
       values.narrow(0, begin, length).copy_(at::from_blob(bytes.data(), {length}, stored));
     }
+    if (vouched != nullptr) check_hash(entry, *vouched, hash.hex());
     if (non_finite > 0) throw_non_finite(entry, non_finite);
     return values;
+  }
+
+  /// The digest that the file's own metadata gives for a tensor, or null.
+  const std::string* vouched_hash(const std::string& name) const {
+    const auto found = files_.metadata().find(cat(kTensorHashPrefix, name));
+    if (found == files_.metadata().end()) all_vouched_ = false;
+    return found == files_.metadata().end() ? nullptr : &found->second;
+  }
+
+  void check_hash(const WeightBinding::Entry& entry, const std::string& expected,
+                  std::string found) const {
+    if (found == expected) return;
+    throw_on_mismatch({IntegrityState::kMismatch, "the file's own metadata", entry.file_key,
+                       expected, std::move(found)},
+                      files_.file_of(entry.file_key));
   }
 
   [[noreturn]] void throw_non_finite(const WeightBinding::Entry& entry, std::size_t count) const {
@@ -106,6 +131,7 @@ class ModuleLoader {
   const Execution& execution_;
   std::atomic<std::size_t> next_{0};
   std::atomic<bool> failed_{false};
+  mutable std::atomic<bool> all_vouched_{true};
   std::mutex mutex_;
   std::exception_ptr error_;
 };
@@ -174,8 +200,8 @@ WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& 
   return binding;
 }
 
-void load_weights(torch::nn::Module& module, const TensorSource& files, const WeightBinding& binding,
-                  const Execution& execution) {
+bool load_weights(torch::nn::Module& module, const TensorSource& files,
+                  const WeightBinding& binding, const Execution& execution) {
   ModuleLoader loader(module, files, binding, execution);
   std::vector<std::thread> helpers;
   for (int i = 1; i < std::min(execution.threads, 8); ++i) {
@@ -186,6 +212,7 @@ void load_weights(torch::nn::Module& module, const TensorSource& files, const We
   loader.rethrow();
   files.check_unchanged();
   module.eval();
+  return loader.all_vouched();
 }
 
 void unload_weights(torch::nn::Module& module) {

@@ -1,5 +1,7 @@
 #include "ldm/loading/model_files.h"
 
+#include <utility>
+
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/single_file.h"
@@ -18,12 +20,24 @@ const ComponentFiles& ModelFiles::component(const std::string& name) const {
   throw Error::internal(cat("no component ", name));
 }
 
-ModelFiles open_model(const std::filesystem::path& path) {
-  std::error_code error;
-  if (std::filesystem::is_regular_file(path, error)) {
-    return open_single_file(path);
+ComponentFiles& ModelFiles::component(const std::string& name) {
+  return const_cast<ComponentFiles&>(std::as_const(*this).component(name));
+}
+
+std::int64_t stored_parameters(const ComponentFiles& files) {
+  std::int64_t count = 0;
+  for (const std::string& name : files.weights->names()) {
+    std::int64_t elements = 1;
+    for (const std::int64_t dim : files.weights->find(name)->shape) elements *= dim;
+    count += elements;
   }
-  return open_model_folder(path);
+  return count;
+}
+
+ModelFiles open_model(const std::filesystem::path& path, const std::string& prediction_type) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return open_model_folder(path);
+  return open_single_file(path, SingleFileOptions{prediction_type, std::nullopt});
 }
 
 }  // namespace ldm

@@ -1,11 +1,8 @@
 #include "ldm/models/clip_text_model.h"
 
-#include <ATen/ops/aminmax.h>
-
-#include <tuple>
-
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/models/token_ids.h"
 
 namespace ldm::models {
 
@@ -20,22 +17,9 @@ CLIPTextModelImpl::CLIPTextModelImpl(const CLIPTextConfig& text_config) : config
 }
 
 void CLIPTextModelImpl::check_ids(const at::Tensor& ids) const {
-  const std::int64_t positions = text_model->embeddings->position_embedding->weight.size(0);
-  if (ids.dim() != 2 || ids.size(1) < 1 || ids.size(1) > positions) {
-    throw Error::model(cat("the text encoder takes ids [B, N] with N from 1 to ", positions,
-                           ", found shape ", ids.sizes()));
-  }
-  // Reading ids back from a GPU would stall it; there the embedding kernel itself checks.
-  if (!ids.is_cpu() || ids.numel() == 0) return;
-  const std::int64_t vocabulary = text_model->embeddings->token_embedding->weight.size(0);
-  const auto [least, most] = at::aminmax(ids);
-  if (least.item<std::int64_t>() < 0 || most.item<std::int64_t>() >= vocabulary) {
-    throw Error::model(
-        cat("token id ",
-            least.item<std::int64_t>() < 0 ? least.item<std::int64_t>() : most.item<std::int64_t>(),
-            " lies outside the text encoder's ", vocabulary, " embeddings"),
-        "the tokenizer folder belongs to another text encoder");
-  }
+  const nn::CLIPTextEmbeddings& tables = text_model->embeddings;
+  check_token_ids(ids, tables->position_embedding->weight.size(0),
+                  tables->token_embedding->weight.size(0), "text encoder");
 }
 
 at::Tensor CLIPTextModelImpl::hidden_state(const at::Tensor& ids, std::int64_t layers) const {

@@ -28,18 +28,18 @@ double weight_bytes(const torch::nn::Module& module, c10::ScalarType dtype) {
 /// Live activations of a UNet call: measured as about nine tensors of the first level's width, the
 /// skip connections among them.
 double unet_activations(const Components& c, const Plan& plan) {
-  const double images = plan.request.batch_size * (plan.guided ? 2.0 : 1.0);
+  const double images = plan.request.batch_size * static_cast<double>(plan.branches);
   const double pixels = static_cast<double>(plan.latent_shape[1] * plan.latent_shape[2]);
-  const auto width = static_cast<double>(c.unet.bare()->config.block_out_channels.front());
+  const auto width = static_cast<double>(c.unet.bare().shape().block_out_channels.front());
   return 9.0 * images * pixels * width * bytes_of(c.unet.execution().dtype);
 }
 
 /// The decoder's last level at full resolution: about four tensors of its next-to-last width.
 double decoder_activations(const Components& c, const Plan& plan) {
-  const auto& config = c.vae.bare()->config;
+  const models::AutoencoderShape shape = c.vae.bare().shape();
   const double pixels = static_cast<double>(plan.request.width) * plan.request.height;
-  const std::size_t level = std::min<std::size_t>(1, config.block_out_channels.size() - 1);
-  const auto width = static_cast<double>(config.block_out_channels[level]);
+  const std::size_t level = std::min<std::size_t>(1, shape.block_out_channels.size() - 1);
+  const auto width = static_cast<double>(shape.block_out_channels[level]);
   return 4.0 * pixels * width * bytes_of(c.vae.execution().dtype);
 }
 
@@ -94,8 +94,8 @@ double matrix_rate(const Execution& execution) {
 
 }  // namespace
 
-double unet_flops(const models::UNet2DConditionModelImpl& unet, std::int64_t h, std::int64_t w) {
-  const auto levels = static_cast<int>(unet.config.levels());
+double unet_flops(const models::DenoiserImpl& unet, std::int64_t h, std::int64_t w) {
+  const auto levels = static_cast<int>(unet.shape().block_out_channels.size());
   double flops = 0;
   for (const auto& item : unet.named_parameters()) {
     const double pixels = pixels_at(h, w, level_of(item.key(), levels));
@@ -108,10 +108,11 @@ double unet_flops(const models::UNet2DConditionModelImpl& unet, std::int64_t h, 
   return flops;
 }
 
-double decoder_flops(const models::AutoencoderKLImpl& vae, std::int64_t h, std::int64_t w) {
-  const auto levels = static_cast<int>(vae.config.block_out_channels.size());
+double decoder_flops(const models::AutoencoderImpl& vae, std::int64_t h, std::int64_t w) {
+  const auto levels = static_cast<int>(vae.shape().block_out_channels.size());
   double flops = 0;
-  for (const auto& item : vae.decoder->named_parameters()) {
+  for (const auto& item : vae.named_parameters()) {
+    if (!item.key().starts_with("decoder.")) continue;
     // Sizes double from the latents' upwards: level 0 is the picture, the last the latents.
     const bool at_latents = contains(item.key(), "conv_in") || contains(item.key(), "mid_block");
     const int level = at_latents ? levels - 1 : level_of(item.key(), levels);
@@ -123,15 +124,17 @@ double decoder_flops(const models::AutoencoderKLImpl& vae, std::int64_t h, std::
 double estimate_seconds(const Components& c, const Plan& plan) {
   const std::int64_t h = plan.latent_shape[1];
   const std::int64_t w = plan.latent_shape[2];
-  const double rows = plan.steps * (plan.guided ? 2.0 : 1.0);
-  const double image = rows * unet_flops(*c.unet.bare(), h, w) + decoder_flops(*c.vae.bare(), h, w);
+  const double rows = plan.steps * static_cast<double>(plan.branches);
+  const double image = rows * unet_flops(c.unet.bare(), h, w) + decoder_flops(c.vae.bare(), h, w);
   return plan.request.num_images * image / matrix_rate(c.execution);
 }
 
 double estimate_memory(const Components& c, const Plan& plan) {
-  const double text = weight_bytes(*c.text_encoder.bare(), c.text_encoder.execution().dtype);
-  const double unet = weight_bytes(*c.unet.bare(), c.unet.execution().dtype);
-  const double vae = weight_bytes(*c.vae.bare(), c.vae.execution().dtype);
+  const double text = c.text_encoder
+                          ? weight_bytes(c.text_encoder->bare(), c.text_encoder->execution().dtype)
+                          : 0.0;
+  const double unet = weight_bytes(c.unet.bare(), c.unet.execution().dtype);
+  const double vae = weight_bytes(c.vae.bare(), c.vae.execution().dtype);
   const double kept = plan.request.low_memory ? 0.0 : unet;
   return kLibraries + std::max({text, unet + unet_activations(c, plan),
                                 kept + vae + decoder_activations(c, plan)});

@@ -17,6 +17,11 @@ at::Tensor guide(const at::Tensor& uncond, const at::Tensor& text, double scale)
   return uncond + scale * (text - uncond);
 }
 
+at::Tensor guide_by_image(const at::Tensor& uncond, const at::Tensor& image, const at::Tensor& text,
+                          double scale, double image_scale) {
+  return uncond + scale * (text - image) + image_scale * (image - uncond);
+}
+
 at::Tensor rescale_guidance(const at::Tensor& guided, const at::Tensor& text, double rescale) {
   const at::Tensor rescaled = guided * (deviation(text) / deviation(guided));
   return rescale * rescaled + (1 - rescale) * guided;

@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/tensor.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
@@ -16,14 +15,15 @@
 
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
-#include "ldm/core/log.h"
 #include "ldm/core/random.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/components.h"
+#include "ldm/pipeline/autoencoding.h"
+#include "ldm/pipeline/conditioning.h"
 #include "ldm/pipeline/cost.h"
-#include "ldm/pipeline/guidance.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/plan.h"
+#include "ldm/pipeline/planned_scheduler.h"
 #include "ldm/pipeline/start_latents.h"
 #include "ldm/schedulers/scheduler.h"
 
@@ -82,68 +82,45 @@ struct Pipeline::Impl {
   std::vector<double> step_seconds;
   std::vector<double> decode_seconds;
 
-  at::Tensor encode_prompts(const Plan& plan);
   at::Tensor denoise(const Plan& plan, const at::Tensor& context, int first, int count,
                      const RunCallbacks& callbacks);
   at::Tensor predict(const Plan& plan, const at::Tensor& model_input, double timestep,
-                     const at::Tensor& context);
-  at::Tensor decode(const Plan& plan, const at::Tensor& latents);
+                     const Conditioning& conditioning);
   void run(const Plan& plan, const RunCallbacks& callbacks);
 };
 
-/// [1 or 2, 77, D]: the unconditional embedding first where guidance needs it.
-at::Tensor Pipeline::Impl::encode_prompts(const Plan& plan) {
-  models::CLIPTextModel& model = components->text_encoder.get();
-  const Stopwatch watch;
-  const c10::InferenceMode inference;
-  const auto encode = [&](const PromptTokens& prompt, int clip_skip) {
-    const at::Tensor ids = at::tensor(prompt.ids).unsqueeze(0).to(components->execution.device);
-    return model->forward(ids, clip_skip);
-  };
-  // As the public pipelines do, clip_skip leaves the negative prompt alone.
-  at::Tensor hidden = encode(plan.prompt, plan.request.clip_skip);
-  if (plan.guided) hidden = at::cat({encode(plan.negative_prompt, 0), hidden});
-  hidden = hidden.to(components->execution.dtype);
-  check_finite(hidden, "the text embedding", kHalfHint);
-  text_seconds.push_back(watch.seconds());
-  return hidden;
-}
-
-/// The guided noise prediction in fp32. model_input [B, C, h, w].
+/// The guided prediction in fp32. model_input [B, C, h, w].
 at::Tensor Pipeline::Impl::predict(const Plan& plan, const at::Tensor& model_input, double timestep,
-                                   const at::Tensor& context) {
-  models::UNet2DConditionModel& unet = components->unet.get();
+                                   const Conditioning& conditioning) {
+  models::DenoiserImpl& unet = components->unet.get();
   const Execution& execution = components->execution;
-  const std::int64_t batch = model_input.size(0);
-  const at::Tensor sample = (plan.guided ? at::cat({model_input, model_input}) : model_input)
-                                .to(execution.dtype)
-                                .contiguous(execution.memory_format);
+  at::Tensor sample = model_input.repeat({plan.branches, 1, 1, 1}).to(execution.dtype);
+  if (conditioning.channels.defined()) sample = at::cat({sample, conditioning.channels}, 1);
   const at::Tensor t =
       at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
-  const at::Tensor prediction = unet->forward(sample, t, context).to(at::kFloat);
-  if (!plan.guided) return prediction;
-  const at::Tensor uncond = prediction.narrow(0, 0, batch);
-  const at::Tensor text = prediction.narrow(0, batch, batch);
-  const at::Tensor guided = guide(uncond, text, plan.request.guidance_scale);
-  if (plan.request.guidance_rescale == 0) return guided;
-  return rescale_guidance(guided, text, plan.request.guidance_rescale);
+  const at::Tensor predictions = unet.denoise(sample.contiguous(execution.memory_format), t,
+                                              conditioning.context, conditioning.class_labels);
+  return combine_branches(plan, predictions.to(at::kFloat));
 }
 
 /// Final latents [count, C, h, w] of images `first` … `first + count`.
 at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, int first,
                                    int count, const RunCallbacks& callbacks) {
-  const PlannedScheduler planned = make_planned_scheduler(*components, plan.request);
+  const PlannedScheduler planned = make_planned_scheduler(*components, plan);
   Scheduler& scheduler = *planned.scheduler;
   std::vector<ImageRandom> randoms;
   for (int k = 0; k < count; ++k) {
     randoms.emplace_back(plan.request.seed + static_cast<std::uint64_t>(first + k));
   }
+  const auto condition = [&] { return make_conditioning(*components, plan, context, randoms); };
+  Conditioning conditioning;
+  if (draws_before_latents(plan.condition)) conditioning = condition();
   at::Tensor latents = start_latents(*components, plan, planned, first, randoms);
+  if (!draws_before_latents(plan.condition)) conditioning = condition();
   components->unet.load();
   // The first step packs weights; from then on temporaries are all there is.
   set_allocator_mode(AllocatorMode::kWeights);
   const c10::InferenceMode inference;
-  const at::Tensor expanded = context.repeat_interleave(count, 0);
   if (callbacks.on_denoise_start) callbacks.on_denoise_start();
   scheduler.set_begin_index(planned.begin);
   const auto total = static_cast<int>(scheduler.timesteps().size());
@@ -151,7 +128,7 @@ at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, 
     const Stopwatch watch;
     const double timestep = scheduler.timesteps()[static_cast<std::size_t>(i)];
     const at::Tensor prediction =
-        predict(plan, scheduler.scale_model_input(latents, i), timestep, expanded);
+        predict(plan, scheduler.scale_model_input(latents, i), timestep, conditioning);
     at::Tensor noise;
     if (scheduler.needs_noise(i)) {
       noise = randn_each(randoms, plan.latent_shape).to(latents.device());
@@ -170,51 +147,31 @@ at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, 
   return latents;
 }
 
-/// latents [1, C, h, w] → [1, 3, H, W]; a half-precision overflow is computed again in fp32.
-at::Tensor Pipeline::Impl::decode(const Plan& plan, const at::Tensor& latents) {
-  const auto attempt = [&] {
-    models::AutoencoderKL& vae = components->vae.get();
-    const Execution& execution = components->vae.execution();
-    configure_tiling(*vae, plan.request);
-    const c10::InferenceMode inference;
-    const at::Tensor z = (latents / vae->config.scaling_factor)
-                             .to(execution.dtype)
-                             .contiguous(execution.memory_format);
-    return vae->decode(z).to(at::kFloat);
-  };
-  at::Tensor picture = attempt();
-  if (all_finite(picture)) return picture;
-  if (components->vae.execution().dtype != at::kFloat) {
-    log_warning("vae-fp32",
-                cat("the autoencoder overflowed in ", dtype_word(components->vae.execution().dtype),
-                    "; decoding again in fp32"));
-    components->vae.reload_as(at::kFloat);
-    picture = attempt();
-  }
-  check_finite(picture, "the decoded picture", "the autoencoder's weights may be damaged");
-  return picture;
-}
-
 void Pipeline::Impl::run(const Plan& plan, const RunCallbacks& callbacks) {
-  const at::Tensor context = encode_prompts(plan);
-  components->text_encoder.release();
-  for (int first = 0; first < plan.request.num_images; first += plan.request.batch_size) {
-    const int count = std::min(plan.request.batch_size, plan.request.num_images - first);
+  const Request& request = plan.request;
+  if (components->text_encoder) components->text_encoder->load();
+  const Stopwatch text_watch;
+  const at::Tensor context = encode_prompts(*components, plan);
+  text_seconds.push_back(text_watch.seconds());
+  if (components->text_encoder) components->text_encoder->release();
+  for (int first = 0; first < request.num_images; first += request.batch_size) {
+    const int count = std::min(request.batch_size, request.num_images - first);
     const at::Tensor latents = denoise(plan, context, first, count, callbacks);
-    if (plan.request.low_memory) components->unet.release();
+    if (request.low_memory) components->unet.release();
     release_freed_memory();
     for (int k = 0; k < count; ++k) {
       const Stopwatch watch;
       const at::Tensor one = latents.narrow(0, k, 1);
       ImageResult result;
       result.index = first + k;
-      result.seed = plan.request.seed + static_cast<std::uint64_t>(result.index);
-      result.image = tensor_to_image(decode(plan, one));
+      result.seed = request.seed + static_cast<std::uint64_t>(result.index);
+      configure_tiling(components->vae.get(), request.vae_tiling, request.width, request.height);
+      result.image = tensor_to_image(decode_latents(components->vae, one));
       result.latents = tensor_to_latents(one);
       decode_seconds.push_back(watch.seconds());
       if (callbacks.on_image) callbacks.on_image(std::move(result));
     }
-    if (plan.request.low_memory) components->vae.release();
+    if (request.low_memory) components->vae.release();
   }
 }
 

@@ -8,6 +8,7 @@
 #include "ldm/core/text.h"
 #include "ldm/loading/components.h"
 #include "ldm/pipeline/cost.h"
+#include "ldm/pipeline/planned_scheduler.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
@@ -30,30 +31,19 @@ class Faults {
   std::vector<std::string> texts_;
 };
 
-/// The UNet sees more than the noisy latents: what it needs is not offered yet.
-void check_plain_unet(const Components& c) {
-  const auto& unet = c.unet.bare()->config;
-  const auto latents = c.vae.bare()->config.latent_channels;
-  if (unet.in_channels == latents && !unet.num_class_embeds) return;
-  throw Error::usage(
-      cat("this model is conditioned on more than text: its UNet reads ", unet.in_channels,
-          " channels", unet.num_class_embeds ? " and a class or noise level" : ""),
-      "use a text-to-image model (4 channels)");
-}
-
 std::int64_t model_side(const Components& c) {
-  const auto& unet = c.unet.bare()->config;
-  const auto& vae = c.vae.bare()->config;
-  return unet.sample_size ? unet.sample_size->at(0) * vae.downsampling() : vae.sample_size;
+  const std::int64_t latents = c.unet.bare().shape().sample_size;
+  const models::AutoencoderShape vae = c.vae.bare().shape();
+  return latents > 0 ? latents * vae.downsampling : vae.sample_size;
 }
 
 /// Pixels a side must be a multiple of: 8 as in the reference, more for deeper autoencoders.
 std::int64_t side_unit(const Components& c) {
-  return std::max<std::int64_t>(8, c.vae.bare()->config.downsampling());
+  return std::max<std::int64_t>(8, c.vae.bare().shape().downsampling);
 }
 
 int resolve_side(int asked, int image, std::int64_t latents, const Components& c) {
-  const std::int64_t downsampling = c.vae.bare()->config.downsampling();
+  const std::int64_t downsampling = c.vae.bare().shape().downsampling;
   if (asked != 0) return asked;
   if (latents > 0) return static_cast<int>(latents * downsampling);
   if (image > 0) return static_cast<int>(std::max(downsampling, image - image % downsampling));
@@ -67,19 +57,21 @@ void check_side(Faults& faults, const char* name, int side, std::int64_t unit) {
              side <= 0 ? below + unit : side - side % unit + unit);
 }
 
-void resolve_size(Request& request, const Components& c, Faults& faults) {
+void resolve_size(Request& request, ImageCondition condition, const Components& c, Faults& faults) {
   // A size that is asked for follows the reference's rule; one that a picture brings only has to
   // have whole latents.
-  const std::int64_t whole = c.vae.bare()->config.downsampling();
+  const std::int64_t whole = c.vae.bare().shape().downsampling;
   const std::int64_t width_unit = request.width != 0 ? side_unit(c) : whole;
   const std::int64_t height_unit = request.height != 0 ? side_unit(c) : whole;
   const bool latents = request.init_latents && request.init_latents->shape.size() == 4;
-  const Image empty;
-  const Image& image = request.init_image ? *request.init_image : empty;
+  // The upscaler's latents are as large as the picture that it is given.
+  const int scale = condition == ImageCondition::kLowResImage ? static_cast<int>(whole) : 1;
+  const int image_width = request.init_image ? scale * request.init_image->width : 0;
+  const int image_height = request.init_image ? scale * request.init_image->height : 0;
   request.width =
-      resolve_side(request.width, image.width, latents ? request.init_latents->shape[3] : 0, c);
+      resolve_side(request.width, image_width, latents ? request.init_latents->shape[3] : 0, c);
   request.height =
-      resolve_side(request.height, image.height, latents ? request.init_latents->shape[2] : 0, c);
+      resolve_side(request.height, image_height, latents ? request.init_latents->shape[2] : 0, c);
   check_side(faults, "width", request.width, width_unit);
   check_side(faults, "height", request.height, height_unit);
   if (std::int64_t{request.width} * request.height > kMostPixels) {
@@ -111,80 +103,141 @@ void check_numbers(const Request& request, Faults& faults) {
   if (!(request.guidance_rescale >= 0 && request.guidance_rescale <= 1)) {
     faults.add("guidance_rescale must be within 0…1");
   }
-  if (!(request.strength >= 0 && request.strength <= 1)) faults.add("strength must be within 0…1");
+  if (!(request.strength.value_or(0) >= 0 && request.strength.value_or(0) <= 1)) {
+    faults.add("strength must be within 0…1");
+  }
+  if (!std::isfinite(request.image_guidance_scale)) {
+    faults.add("image_guidance_scale must be finite");
+  }
+}
+
+/// What the model needs and the request lacks, and the other way round.
+void check_condition(const Request& request, ImageCondition condition, const Components& c,
+                     Faults& faults) {
+  const bool masked = condition == ImageCondition::kMaskedImage;
+  const bool depth = condition == ImageCondition::kDepth;
+  if (masked && (!request.mask || !request.init_image)) {
+    faults.add("this inpainting model needs --init-image and --mask");
+  }
+  if (condition == ImageCondition::kImage && !request.init_image) {
+    faults.add("this model edits a picture: it needs --init-image");
+  }
+  if (condition == ImageCondition::kLowResImage && !request.init_image) {
+    faults.add("this upscaler needs --init-image, the small picture");
+  }
+  if (depth && !request.depth) faults.add("this model needs --depth, a picture of the depth");
+  if (request.mask && !masked) faults.add("--mask needs an inpainting model (9 channels)");
+  if (request.depth && !depth) faults.add("--depth needs a depth-to-image model (5 channels)");
+  if (condition == ImageCondition::kLowResImage) {
+    const std::int64_t levels = c.unet.bare().shape().num_classes;
+    if (request.noise_level < 0 || request.noise_level >= levels) {
+      faults.add("noise_level ", request.noise_level, " is not within 0…", levels - 1);
+    }
+  }
+}
+
+/// A class model has an embedding and no tokenizer.
+bool takes_class(const Components& c) { return c.text_encoder && !c.tokenizer; }
+
+void check_prompt_kind(const Request& request, const Components& c, Faults& faults) {
+  const bool any_text = !request.prompt.empty() || !request.negative_prompt.empty();
+  if (!c.tokenizer && any_text) {
+    faults.add(takes_class(c) ? "this model draws classes: use --class N in place of a prompt"
+                              : "this model takes no prompt: it draws what it was trained on");
+  }
+  if (takes_class(c) && !request.class_label) faults.add("this model needs --class N");
+  if (!takes_class(c) && request.class_label) {
+    faults.add("--class needs a class-conditional model");
+  }
+  if (!takes_class(c) || !request.class_label) return;
+  const std::int64_t classes = c.text_encoder->bare().vocabulary();
+  if (*request.class_label < 0 || *request.class_label >= classes) {
+    faults.add("class ", *request.class_label, " is not within 0…", classes - 1);
+  }
+}
+
+/// Predictions a step: without guidance one, with it two, three where a picture guides too.
+int count_branches(const Request& request, ImageCondition condition, const Components& c) {
+  if (!c.text_encoder || request.guidance_scale <= 1.0) return 1;
+  if (takes_class(c) && !c.text_encoder->bare().null_id()) return 1;
+  if (condition != ImageCondition::kImage) return 2;
+  return request.image_guidance_scale >= 1.0 ? 3 : 1;
+}
+
+/// Whether the latents start from a picture (or clean latents) rather than from noise.
+bool starts_from_image(const Request& request, ImageCondition condition) {
+  if (request.init_latents) return request.use_strength;
+  switch (condition) {
+    case ImageCondition::kImage:
+    case ImageCondition::kLowResImage:
+      return false;
+    case ImageCondition::kMaskedImage:
+      return request.strength.value_or(1.0) < 1.0;
+    default:
+      return request.init_image != nullptr;
+  }
 }
 
 PromptTokens tokenize(const Components& c, const std::string& prompt, LongPrompt policy) {
-  const Encoding encoding = c.tokenizer.encode(prompt);
+  const Encoding encoding = c.tokenizer->encode(prompt);
   PromptTokens tokens{encoding.ids, encoding.token_count, encoding.cut_text};
   if (policy == LongPrompt::kError && !tokens.cut_text.empty()) {
     throw Error::input(
-        cat("the prompt has ", tokens.token_count, " tokens, ", c.tokenizer.max_length() - 2,
+        cat("the prompt has ", tokens.token_count, " tokens, ", c.tokenizer->max_length() - 2,
             " fit; beyond them: \"", tokens.cut_text, "\""),
         "shorten it, or use --long-prompt truncate");
   }
   return tokens;
 }
 
-/// Planned steps such that `strength` of them are the steps asked for.
-int planned_steps(const Request& request, int num_train_timesteps) {
-  const int steps = request.num_inference_steps;
-  if (!request.is_image_to_image() || request.strength_mode == StrengthMode::kScaled) return steps;
-  for (int planned = steps; planned <= num_train_timesteps; ++planned) {
-    if (static_cast<int>(planned * request.strength) >= steps) return planned;
+void resolve_prompts(Plan& plan, const Components& c) {
+  const Request& request = plan.request;
+  if (c.tokenizer) {
+    plan.prompt = tokenize(c, request.prompt, request.long_prompt);
+    plan.negative_prompt = tokenize(c, request.negative_prompt, request.long_prompt);
+  } else if (request.class_label) {
+    plan.prompt = {{*request.class_label}, 1, {}};
+    plan.negative_prompt = {{c.text_encoder->bare().null_id().value_or(0)}, 1, {}};
   }
-  throw Error::usage(cat("strength ", request.strength, " cannot run ", steps,
-                         " steps out of at most ", num_train_timesteps),
-                     "raise --strength or lower --steps");
-}
-
-/// Index into timesteps at which img2img starts (diffusers' `get_timesteps`).
-int begin_index(const Request& request, int planned, const Scheduler& scheduler) {
-  if (!request.is_image_to_image()) return 0;
-  const int kept = std::min(static_cast<int>(planned * request.strength), planned);
-  return kept == 0 ? static_cast<int>(scheduler.timesteps().size())
-                   : (planned - kept) * scheduler.order();
 }
 
 }  // namespace
 
-PlannedScheduler make_planned_scheduler(const Components& c, const Request& request) {
-  const SamplerEntry& row =
-      request.sampler.empty() ? c.default_sampler() : find_sampler(request.sampler);
-  SchedulerConfig config = c.scheduler_config(row);
-  // The public pipelines force these two on whatever the model's file says.
-  config.steps_offset = 1;
-  config.clip_sample = false;
-  // PNDM cannot start inside its Runge-Kutta steps; the public class does, at a wrong noise level.
-  if (request.is_image_to_image()) config.skip_prk_steps = true;
-  const SchedulerOverrides& over = request.scheduler;
-  if (over.timestep_spacing) config.timestep_spacing = *over.timestep_spacing;
-  if (over.prediction_type) config.prediction_type = *over.prediction_type;
-  if (over.rescale_betas_zero_snr) config.rescale_betas_zero_snr = *over.rescale_betas_zero_snr;
-  PlannedScheduler planned;
-  planned.row = &row;
-  planned.scheduler = row.make(config, SamplerOptions{request.eta});
-  planned.num_inference_steps = planned_steps(request, config.num_train_timesteps);
-  planned.scheduler->set_timesteps(planned.num_inference_steps);
-  planned.begin = begin_index(request, planned.num_inference_steps, *planned.scheduler);
-  return planned;
+ImageCondition image_condition(const Components& c) {
+  const models::DenoiserShape unet = c.unet.bare().shape();
+  const std::int64_t latents = c.vae.bare().shape().latent_channels;
+  const std::int64_t extra = unet.in_channels - latents;
+  if (extra == 0) return ImageCondition::kNone;
+  if (extra == 1) return ImageCondition::kDepth;
+  if (extra == latents + 1) return ImageCondition::kMaskedImage;
+  if (extra == 3 && unet.num_classes > 0) return ImageCondition::kLowResImage;
+  if (extra == latents) return ImageCondition::kImage;
+  throw Error::model(cat(c.files.path.string(), ": the UNet reads ", unet.in_channels,
+                         " channels for ", latents, " latent channels, as no known model does"));
 }
 
 Plan make_plan(const Components& c, const Request& request) {
-  check_plain_unet(c);
   Plan plan;
   plan.request = request;
+  plan.condition = image_condition(c);
   Request& resolved = plan.request;
   Faults faults;
   check_numbers(resolved, faults);
-  resolve_size(resolved, c, faults);
-  const auto& vae = c.vae.bare()->config;
-  plan.latent_shape = {vae.latent_channels, resolved.height / vae.downsampling(),
-                       resolved.width / vae.downsampling()};
+  check_condition(resolved, plan.condition, c, faults);
+  check_prompt_kind(resolved, c, faults);
+  resolve_size(resolved, plan.condition, c, faults);
+  const models::AutoencoderShape vae = c.vae.bare().shape();
+  plan.latent_shape = {vae.latent_channels, resolved.height / vae.downsampling,
+                       resolved.width / vae.downsampling};
   check_init_latents(resolved, plan, faults);
   faults.throw_if_any();
 
-  const PlannedScheduler planned = make_planned_scheduler(c, resolved);
+  plan.image_to_image = starts_from_image(resolved, plan.condition);
+  if (!resolved.strength) {
+    resolved.strength = plan.condition == ImageCondition::kMaskedImage ? 1.0 : 0.8;
+  }
+  plan.branches = count_branches(resolved, plan.condition, c);
+  const PlannedScheduler planned = make_planned_scheduler(c, plan);
   resolved.sampler = planned.row->name;
   plan.scheduler_class = planned.row->diffusers_class;
   const auto& timesteps = planned.scheduler->timesteps();
@@ -192,11 +245,9 @@ Plan make_plan(const Components& c, const Request& request) {
   plan.timesteps.assign(timesteps.begin() + planned.begin, timesteps.end());
   plan.sigmas.assign(sigmas.begin() + planned.begin, sigmas.end());
   plan.steps = static_cast<int>(plan.timesteps.size());
-  plan.guided = resolved.guidance_scale > 1.0;
   if (resolved.batch_size == 0) resolved.batch_size = c.execution.device.is_cuda() ? 4 : 1;
   resolved.batch_size = std::min(resolved.batch_size, resolved.num_images);
-  plan.prompt = tokenize(c, resolved.prompt, resolved.long_prompt);
-  plan.negative_prompt = tokenize(c, resolved.negative_prompt, resolved.long_prompt);
+  resolve_prompts(plan, c);
   plan.memory_bytes = estimate_memory(c, plan);
   return plan;
 }

@@ -190,24 +190,24 @@ class CharsmapCheck {
     const std::size_t trie_bytes = word_at(charsmap, 0);
     charsmap.remove_prefix(4);
     if (trie_bytes % 4 != 0 || trie_bytes >= charsmap.size()) fail("is cut off");
-    trie_ = charsmap.substr(0, trie_bytes);
+    for (std::size_t i = 0; i < trie_bytes / 4; ++i) units_.push_back(word_at(charsmap, i));
     replacements_ = charsmap.substr(trie_bytes);
     if (trie_bytes == 0 || replacements_.back() != '\0') fail("is cut off");
   }
 
   void run() {
-    std::vector<bool> seen(units());
+    group_children();
+    std::vector<bool> seen(units_.size());
     std::vector<std::size_t> open = {0};
     seen[0] = true;
     while (!open.empty()) {
       const std::size_t node = open.back();
       open.pop_back();
-      const std::size_t base = node ^ offset(unit(node));
-      if ((base | 0xFFU) >= units()) fail("points outside its trie");
-      if ((unit(node) >> 8U & 1U) != 0) check_replacement(unit(base));
-      for (std::size_t label = 1; label < 256; ++label) {
-        const std::size_t child = base ^ label;
-        if (seen[child] || (unit(child) & 0x800000FFU) != label) continue;
+      const std::size_t base = node ^ offset(units_[node]);
+      if ((base | 0xFFU) >= units_.size()) fail("points outside its trie");
+      if ((units_[node] >> 8U & 1U) != 0) check_replacement(units_[base]);
+      for (std::size_t child = first_[base]; child != kNone; child = next_[child]) {
+        if (seen[child]) continue;
         seen[child] = true;
         open.push_back(child);
       }
@@ -215,8 +215,19 @@ class CharsmapCheck {
   }
 
  private:
-  std::size_t units() const { return trie_.size() / 4; }
-  std::uint32_t unit(std::size_t index) const { return word_at(trie_, index); }
+  static constexpr auto kNone = static_cast<std::size_t>(-1);
+
+  // A node's child for the byte `label` lies at its base ^ label and carries the label.
+  void group_children() {
+    first_.assign(units_.size(), kNone);
+    next_.assign(units_.size(), kNone);
+    for (std::size_t child = 0; child < units_.size(); ++child) {
+      const std::size_t label = units_[child] & 0x800000FFU;
+      if (label == 0 || label > 0xFF || (child ^ label) >= units_.size()) continue;
+      next_[child] = std::exchange(first_[child ^ label], child);
+    }
+  }
+
   static std::size_t offset(std::uint32_t unit) { return unit >> 10U << ((unit & 0x200U) >> 6U); }
 
   void check_replacement(std::uint32_t unit) const {
@@ -227,7 +238,9 @@ class CharsmapCheck {
     refuse("E_SPM_CHARSMAP", file_, cat("the normaliser's character map ", what));
   }
 
-  std::string_view trie_;
+  std::vector<std::uint32_t> units_;
+  std::vector<std::size_t> first_;  // by base: its first child
+  std::vector<std::size_t> next_;   // by child: the next of the same base
   std::string_view replacements_;
   const std::string& file_;
 };

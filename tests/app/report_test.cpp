@@ -44,7 +44,8 @@ TEST_CASE("the parameters text is the one other tools read") {
         "43, "
         "Size: 512x768, Model hash: aaaaaaaaaa, Model: sd15, Version: ldm-gen 0.1.0");
   facts.plan.request.negative_prompt.clear();
-  facts.plan.request.init_image = std::make_shared<Image>();
+  facts.plan.image_to_image = true;
+  facts.plan.request.strength = 0.8;
   facts.plan.request.clip_skip = 1;
   facts.model_name = "a, b";
   facts.weights.clear();

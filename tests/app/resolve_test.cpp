@@ -120,7 +120,6 @@ TEST_CASE("an init image decides the size and turns off the model's rescale") {
   fill_defaults(options, model);
   CHECK(!options.width);
   CHECK(options.guidance_rescale == 0.0);
-  CHECK(options.strength == 0.8);
 }
 
 TEST_CASE("a model's own illegal defaults are the model's fault") {
@@ -150,7 +149,6 @@ TEST_CASE("requests carry the options") {
   options.vae_tiling = "on";
   const Request request = make_request(options, inputs);
   CHECK(request.use_strength);
-  CHECK(request.is_image_to_image());
   CHECK(request.strength == 0.5);
   CHECK(request.strength_mode == StrengthMode::kExact);
   CHECK(request.vae_tiling == VaeTiling::kOn);

@@ -10,6 +10,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/random.h"
 #include "ldm/io/safetensors.h"
+#include "ldm/io/weights_index.h"
 #include "ldm/nn/layers.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"

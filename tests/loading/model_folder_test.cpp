@@ -54,10 +54,10 @@ std::string refusal(const fs::path& path) {
 TEST_CASE("published layouts open: prefixed CLIP keys, fp16 variant, sparse scheduler config") {
   const auto sd1 = open_components(open_model(tiny("sd1")), on_cpu());
   CHECK(std::string(sd1->default_sampler().name) == "pndm");
-  CHECK(sd1->tokenizer.pad_id() == sd1->tokenizer.eos_id());
+  CHECK(sd1->tokenizer->pad_id() == sd1->tokenizer->eos_id());
   const auto sd2 = open_components(open_model(tiny("sd2")), on_cpu());
   CHECK(std::string(sd2->default_sampler().name) == "ddim");
-  CHECK(sd2->tokenizer.pad_id() == 0);
+  CHECK(sd2->tokenizer->pad_id() == 0);
   CHECK(sd2->scheduler_config(find_sampler("ddim")).prediction_type == "v_prediction");
 }
 

@@ -2,6 +2,8 @@
 
 #include "ldm/loading/components.h"
 #include "ldm/loading/open.h"
+#include "ldm/models/autoencoder_kl.h"
+#include "ldm/models/unet_2d_condition.h"
 #include "ldm/pipeline/plan.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"

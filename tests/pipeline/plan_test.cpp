@@ -97,8 +97,8 @@ TEST_CASE("PNDM asks the UNet once more than it has steps") {
 }
 
 TEST_CASE("guidance of 1 or less computes no unconditional half") {
-  CHECK(!plan([](Request& r) { r.guidance_scale = 1.0; }).guided);
-  CHECK(plan([](Request& r) { r.guidance_scale = 1.01; }).guided);
+  CHECK(!plan([](Request& r) { r.guidance_scale = 1.0; }).guided());
+  CHECK(plan([](Request& r) { r.guidance_scale = 1.01; }).guided());
 }
 
 TEST_CASE("a prompt that is cut is reported, or refused on request") {

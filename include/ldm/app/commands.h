@@ -20,6 +20,15 @@ void list_samplers(const Options& options, Console& console);
 /// Shows how a prompt becomes tokens. Needs a tokenizer, no weights.
 void show_tokens(const Options& options, Console& console);
 
+/// Writes a picture's latents.
+void encode_picture(const std::string& image, const Options& options, Console& console);
+
+/// Writes the pictures of a file of latents.
+void decode_pictures(const std::string& latents, const Options& options, Console& console);
+
+/// Reads every tensor of a model and lists all that is wrong. Throws Error::model if anything is.
+void verify_model(const std::string& model, const Options& options, Console& console);
+
 /// Shows what a model folder holds.
 void inspect_model(const std::string& model, const Options& options, Console& console);
 

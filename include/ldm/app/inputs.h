@@ -17,7 +17,11 @@ struct Inputs {
   std::string prompt;
   std::string negative_prompt;
   std::shared_ptr<const Image> init_image;
+  std::shared_ptr<const Image> mask;
+  std::shared_ptr<const Image> depth;
   std::string init_image_sha256;  ///< of the file; empty without one
+  std::string mask_sha256;
+  std::string depth_sha256;
   std::shared_ptr<const LatentsData> init_latents;
   std::string init_latents_sha256;
 };
@@ -28,6 +32,13 @@ void check_prompt(std::string_view text, std::string_view what);
 
 /// The prompt that `--prompt` names: itself, or all of stdin for "-" without one final newline.
 std::string read_prompt(const std::string& value);
+
+/// A picture and its file's SHA-256 from `path`, where there is one. Throws Error::input.
+void read_picture(const std::optional<std::string>& path, std::shared_ptr<const Image>& picture,
+                  std::string& sha256);
+
+/// The tensor `latents` of a safetensors file. Throws Error::input.
+std::shared_ptr<const LatentsData> read_latents(const std::string& path);
 
 /// Reads and checks prompts, init image and init latents. Throws Error::input.
 Inputs read_inputs(const Options& options);

@@ -26,13 +26,16 @@ struct RunFacts {
   std::string family;
   ExecutionSummary execution;
   std::string init_image_sha256;               ///< empty without one
+  std::string vae_name;                        ///< empty for the model's own
+  std::string mask_sha256;                     ///< empty without one
+  std::string depth_sha256;                    ///< empty without one
   std::string init_latents_sha256;             ///< empty without one
   std::map<std::string, std::string> weights;  ///< SHA-256 by component; empty before they are read
 };
 
 /// A resolved request under the keys of the options, as config files spell them. Files and their
 /// paths are left out.
-nlohmann::ordered_json request_json(const Request& request);
+nlohmann::ordered_json request_json(const Plan& plan);
 
 /// All that decides a picture (schema 1), without times, dates or paths, so that the same request
 /// gives the same bytes. `weights` is left out while it is empty.

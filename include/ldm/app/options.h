@@ -16,6 +16,8 @@ struct Options {
   std::optional<std::string> prompt;
   std::optional<std::string> negative_prompt;
   std::optional<std::string> model;
+  std::optional<std::string> vae;
+  std::optional<std::int64_t> class_label;
   std::optional<std::uint64_t> seed;
   std::optional<std::int64_t> num_images;
   std::optional<std::int64_t> batch_size;
@@ -40,6 +42,11 @@ struct Options {
   std::optional<double> strength;
   std::optional<std::string> strength_mode;
   std::optional<std::string> init_latents;
+  std::optional<std::string> mask;
+  std::optional<bool> invert_mask;
+  std::optional<std::string> depth;
+  std::optional<double> image_guidance_scale;
+  std::optional<std::int64_t> noise_level;
 
   std::optional<std::string> output;
   std::optional<bool> overwrite;

@@ -32,6 +32,9 @@ void fill_defaults(Options& options, const GenerationDefaults& model);
 Request make_request(const Options& options, const Inputs& inputs);
 ExecutionRequest make_execution_request(const Options& options);
 
+/// What --vae-tiling says.
+VaeTiling vae_tiling_of(const Options& options);
+
 /// A seed for a user who named none: 32 bits from the operating system, as other generators take.
 std::uint64_t random_seed();
 

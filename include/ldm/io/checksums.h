@@ -27,6 +27,9 @@ struct Integrity {
 /// Errors of reading.
 Integrity check_integrity(const std::filesystem::path& file, const std::string& sha256 = {});
 
+/// The first three of these, which vouch for whole files.
+Integrity check_whole_file(const std::filesystem::path& file, const std::string& sha256 = {});
+
 /// The digests in the metadata of a .safetensors file: kUnverified where there are none, kMismatch
 /// where one is wrong or some are missing.
 Integrity check_own_hashes(const std::filesystem::path& file);

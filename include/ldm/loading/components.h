@@ -16,13 +16,14 @@ namespace ldm {
 
 /// Everything a pipeline computes with, made by `open_components`.
 struct Components {
-  Components(ModelFiles model_files, const ExecutionRequest& request,
-             const LoadObserver& on_load);
+  Components(ModelFiles model_files, const ExecutionRequest& request, const LoadContext& loading);
 
   /// The row of the sampler that the model's scheduler_config.json names.
   const SamplerEntry& default_sampler() const;
   /// The model's noise schedule with `sampler`'s defaults for whatever the file leaves out.
   SchedulerConfig scheduler_config(const SamplerEntry& sampler) const;
+  /// The upscaler's second schedule, of the noise on its small picture.
+  SchedulerConfig low_res_schedule() const;
 
   ModelFiles files;
   Execution execution;

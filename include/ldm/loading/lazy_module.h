@@ -6,17 +6,24 @@
 #include <string>
 
 #include "ldm/core/execution.h"
+#include "ldm/loading/file_digests.h"
 #include "ldm/loading/load_module.h"
 #include "ldm/loading/open.h"
 
 namespace ldm {
+
+/// What the modules of one model share when they load.
+struct LoadContext {
+  LoadObserver on_load;
+  std::shared_ptr<FileDigests> digests = std::make_shared<FileDigests>();
+};
 
 /// A module whose weights are read when it is first needed and can be let go in between.
 class LazyModule {
  public:
   /// Binds names and shapes; reads nothing.
   LazyModule(std::shared_ptr<torch::nn::Module> module, const ComponentFiles& files,
-             const Execution& execution, LoadObserver on_load);
+             const Execution& execution, LoadContext context);
 
   const WeightBinding& binding() const { return binding_; }
   const Execution& execution() const { return execution_; }
@@ -36,7 +43,7 @@ class LazyModule {
   std::shared_ptr<torch::nn::Module> module_;
   const ComponentFiles* files_;
   Execution execution_;
-  LoadObserver on_load_;
+  LoadContext context_;
   WeightBinding binding_;
   std::string sha256_;
   bool loaded_ = false;
@@ -47,8 +54,8 @@ template <typename Module>
 class Lazy : public LazyModule {
  public:
   Lazy(std::shared_ptr<Module> module, const ComponentFiles& files, const Execution& execution,
-       LoadObserver on_load)
-      : LazyModule(module, files, execution, std::move(on_load)), module_(std::move(module)) {}
+       LoadContext context)
+      : LazyModule(module, files, execution, std::move(context)), module_(std::move(module)) {}
 
   /// The module with its weights.
   Module& get() {

@@ -36,11 +36,13 @@ struct WeightBinding {
 WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& files,
                            const KeyMap& map);
 
-/// Reads every bound tensor, checks it for NaN and Inf, converts it to the execution's dtype,
-/// device and (4-D) memory format and makes it the parameter's data. Error::model naming file and
-/// tensor for non-finite values or files that changed meanwhile.
-void load_weights(torch::nn::Module& module, const TensorSource& files, const WeightBinding& binding,
-                  const Execution& execution);
+/// Reads every bound tensor, checks it for NaN and Inf and against the SHA-256 that the file's
+/// metadata gives for it (`kTensorHashPrefix`), converts it to the execution's dtype, device and
+/// (4-D) memory format and makes it the parameter's data. Returns whether every tensor had such a
+/// digest. Error::model naming file and tensor for non-finite values, E_SUM_MISMATCH, or files that
+/// changed meanwhile.
+bool load_weights(torch::nn::Module& module, const TensorSource& files,
+                  const WeightBinding& binding, const Execution& execution);
 
 /// Lets a module's weights go: its parameters become placeholders again.
 void unload_weights(torch::nn::Module& module);

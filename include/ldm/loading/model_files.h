@@ -48,6 +48,7 @@ struct ModelFiles {
   const ComponentFiles* find(const std::string& name) const;
   /// The component of that name; Error::internal when there is none.
   const ComponentFiles& component(const std::string& name) const;
+  ComponentFiles& component(const std::string& name);
 
   std::filesystem::path path;
   nlohmann::json model_index;
@@ -62,11 +63,15 @@ struct ModelFiles {
   std::vector<std::string> dropped;
 };
 
+/// Number of elements of all tensors of a component.
+std::int64_t stored_parameters(const ComponentFiles& files);
+
 /// Opens a diffusers folder. Throws Error::model (4) for anything wrong with it.
 ModelFiles open_model_folder(const std::filesystem::path& folder);
 
-/// Opens a model in any layout: a diffusers folder or a single file.
-ModelFiles open_model(const std::filesystem::path& path);
+/// Opens a model in any layout: a diffusers folder or a single file. `prediction_type` is what the
+/// user says of a single file ("v_prediction"), empty where nothing was said.
+ModelFiles open_model(const std::filesystem::path& path, const std::string& prediction_type = {});
 
 /// The folder that `--model` names: a path, or `org/name` in the local Hugging Face cache
 /// ($HF_HOME, refs/main). Never the network. Throws Error::model with what was looked at.

@@ -16,7 +16,8 @@ struct Components;
 struct LoadInfo {
   std::string component;
   double seconds = 0;
-  std::string sha256;  ///< of its weight file; of all shards' digests in order when sharded
+  std::string sha256;     ///< of its weight file; of all shards' digests in order when sharded
+  std::string integrity;  ///< "verified by …" or "unverified: …"
 };
 
 using LoadObserver = std::function<void(const LoadInfo&)>;

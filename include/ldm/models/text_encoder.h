@@ -4,6 +4,7 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace ldm::models {
 
@@ -16,6 +17,10 @@ struct TextEncoderImpl : torch::nn::Module {
 
   /// Width of the output: the UNet's cross_attention_dim.
   virtual std::int64_t hidden_size() const = 0;
+  /// Number of ids that it knows: rows of its embedding.
+  virtual std::int64_t vocabulary() const = 0;
+  /// The id that stands for "no condition" in guidance, where one does (a null class).
+  virtual std::optional<std::int64_t> null_id() const { return std::nullopt; }
   /// The longest sequence it takes.
   virtual std::int64_t max_positions() const = 0;
 };

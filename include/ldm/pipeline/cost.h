@@ -7,8 +7,8 @@ namespace ldm {
 struct Components;
 
 namespace models {
-struct AutoencoderKLImpl;
-struct UNet2DConditionModelImpl;
+struct AutoencoderImpl;
+struct DenoiserImpl;
 }  // namespace models
 
 /// Estimated peak memory of a plan in bytes: the largest stage's weights and activations, and the
@@ -17,10 +17,10 @@ double estimate_memory(const Components& components, const Plan& plan);
 
 /// Floating-point operations of one UNet call for one row of the batch at a latent size of h x w:
 /// every convolution and linear layer at its level's size, and the attention products.
-double unet_flops(const models::UNet2DConditionModelImpl& unet, std::int64_t h, std::int64_t w);
+double unet_flops(const models::DenoiserImpl& unet, std::int64_t h, std::int64_t w);
 
 /// The same for decoding one picture.
-double decoder_flops(const models::AutoencoderKLImpl& vae, std::int64_t h, std::int64_t w);
+double decoder_flops(const models::AutoencoderImpl& vae, std::int64_t h, std::int64_t w);
 
 /// Estimated seconds that a plan takes here once the weights are in: its operations at the rate
 /// that a matrix product reaches on the device now (tried for about a tenth of a second).

@@ -51,16 +51,23 @@ struct Request {
   int clip_skip = 0;
   LongPrompt long_prompt = LongPrompt::kTruncate;
   std::shared_ptr<const Image> init_image;  ///< img2img when set
-  double strength = 0.8;                    ///< 0…1, img2img only
+  /// 0…1, img2img and inpainting; by default 0.8, and 1 for an inpainting model.
+  std::optional<double> strength;
   StrengthMode strength_mode = StrengthMode::kScaled;
   /// Without `use_strength`: the starting noise in place of the seed's (diffusers' `latents=`).
   /// With it: clean latents to start img2img from (diffusers' latent `image=`).
   std::shared_ptr<const LatentsData> init_latents;
   bool use_strength = false;
+  /// White is repainted; models whose UNet reads a mask.
+  std::shared_ptr<const Image> mask;
+  bool invert_mask = false;
+  /// Brighter is nearer; models whose UNet reads depth.
+  std::shared_ptr<const Image> depth;
+  std::optional<std::int64_t> class_label;  ///< class-conditional models, in place of a prompt
+  double image_guidance_scale = 1.5;        ///< models that edit a picture (InstructPix2Pix)
+  int noise_level = 20;                     ///< noise on the upscaler's picture, in its own steps
   VaeTiling vae_tiling = VaeTiling::kAuto;
   bool low_memory = false;
-
-  bool is_image_to_image() const { return init_image || (init_latents && use_strength); }
 };
 
 /// How one prompt became tokens.
@@ -70,17 +77,30 @@ struct PromptTokens {
   std::string cut_text;         ///< the end that does not fit, empty if it fits
 };
 
+/// What a denoiser reads beside the noisy latents; its number of input channels tells.
+enum class ImageCondition {
+  kNone,
+  kDepth,        ///< 1 channel: relative depth (Stable Diffusion 2 depth)
+  kMaskedImage,  ///< 1 + C channels: mask and the latents of what it leaves (inpainting)
+  kImage,        ///< C channels: the latents of the picture to edit (InstructPix2Pix)
+  kLowResImage,  ///< 3 channels: the small picture itself, noised (upscaler)
+};
+
 /// A request resolved against a model: what will be computed, known before any weights are read.
 struct Plan {
   Request request;  ///< sampler, size and batch filled in
   PromptTokens prompt;
   PromptTokens negative_prompt;
-  std::string scheduler_class;             ///< diffusers' class name of the sampler
-  std::vector<double> timesteps;           ///< one an UNet call that will be made
-  std::vector<double> sigmas;              ///< one a UNet call, then the final one
-  int steps = 0;                           ///< UNet calls a batch: timesteps.size()
-  bool guided = true;                      ///< whether the unconditional half is computed
+  std::string scheduler_class;    ///< diffusers' class name of the sampler
+  std::vector<double> timesteps;  ///< one an UNet call that will be made
+  std::vector<double> sigmas;     ///< one a UNet call, then the final one
+  int steps = 0;                  ///< UNet calls a batch: timesteps.size()
+  ImageCondition condition = ImageCondition::kNone;
+  bool image_to_image = false;  ///< whether the latents start from the init image or latents
+  int branches = 2;             ///< predictions a step: 1 unguided, 2 guided, 3 also by the image
   std::vector<std::int64_t> latent_shape;  ///< of one image [C, h, w]
+  bool guided() const { return branches > 1; }
+
   double seconds = 0;       ///< estimated, where Pipeline::estimate_seconds filled it in
   double memory_bytes = 0;  ///< estimated peak of host memory (or device memory on CUDA)
 };

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <filesystem>
+#include <future>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "ldm/io/checksums.h"
+#include "ldm/io/tensor_source.h"
+
+namespace ldm {
+
+/// SHA-256 of the files of one model, each computed once however many components a file holds.
+/// Safe from several threads.
+class FileDigests {
+ public:
+  /// Starts hashing the files in the background, those that nobody asked about before.
+  void start(const std::vector<SourceFile>& files);
+  /// A file's digest, waiting for it. Error::model when the file cannot be read.
+  std::string of(const std::filesystem::path& path);
+
+ private:
+  std::shared_future<std::string> future(const std::filesystem::path& path);
+
+  std::mutex mutex_;
+  std::map<std::filesystem::path, std::shared_future<std::string>> digests_;
+};
+
+/// What is known of the files of one component after their whole contents were hashed.
+struct FilesVerdict {
+  std::string sha256;     ///< the file's digest, or that of all shards' digests in order
+  std::string integrity;  ///< "verified by …" or "unverified: …", in words
+};
+
+/// Digests of `files` and what vouches for them; `own_hashes` says that every tensor was compared
+/// with the file's own metadata as it was read. Error::model E_SUM_MISMATCH for a damaged file.
+FilesVerdict judge_files(const std::vector<SourceFile>& files, FileDigests& digests,
+                         bool own_hashes);
+
+}  // namespace ldm

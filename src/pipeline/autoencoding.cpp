@@ -1,0 +1,81 @@
+#include "ldm/pipeline/autoencoding.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <c10/core/InferenceMode.h>
+
+#include <cstdint>
+
+#include "ldm/core/error.h"
+#include "ldm/core/log.h"
+#include "ldm/core/random.h"
+#include "ldm/core/text.h"
+#include "ldm/io/resize.h"
+#include "ldm/pipeline/image_tensor.h"
+
+namespace ldm {
+namespace {
+
+constexpr std::int64_t kAutoTilingPixels = 1536 * 1536;
+
+}  // namespace
+
+void configure_tiling(models::AutoencoderImpl& vae, VaeTiling wish, int width, int height) {
+  const bool large = std::int64_t{width} * height > kAutoTilingPixels;
+  vae.use_tiling = wish == VaeTiling::kOn || (wish == VaeTiling::kAuto && large);
+}
+
+at::Tensor fitted_pixels(const Image& image, int width, int height) {
+  if (image.width == width && image.height == height) return image_to_tensor(image);
+  log_info("init-image-resized", cat("the picture is resized from ", image.width, "x", image.height,
+                                     " to ", width, "x", height));
+  return image_to_tensor(resize_lanczos(image, width, height));
+}
+
+nn::DiagonalGaussian encode_pixels(LazyAutoencoder& vae, const at::Tensor& pixels) {
+  models::AutoencoderImpl& model = vae.get();
+  const Execution& execution = vae.execution();
+  const c10::InferenceMode inference;
+  return model.encode(
+      pixels.to(execution.device, execution.dtype).contiguous(execution.memory_format));
+}
+
+at::Tensor sample_latents(LazyAutoencoder& vae, const at::Tensor& pixels,
+                          std::vector<ImageRandom>& randoms) {
+  const nn::DiagonalGaussian posterior = encode_pixels(vae, pixels);
+  const c10::InferenceMode inference;
+  std::vector<at::Tensor> samples;
+  for (ImageRandom& random : randoms) {
+    const at::Tensor noise =
+        posterior.is_point() ? posterior.mean : random.randn(posterior.mean.sizes());
+    samples.push_back(posterior.sample(noise).to(at::kFloat));
+  }
+  const at::Tensor latents = at::cat(samples) * vae.bare().shape().scaling_factor;
+  if (all_finite(latents)) return latents;
+  throw Error::non_finite("the encoded picture became NaN or Inf", "try --dtype fp32");
+}
+
+at::Tensor decode_latents(LazyAutoencoder& vae, const at::Tensor& latents) {
+  const auto attempt = [&] {
+    models::AutoencoderImpl& model = vae.get();
+    const Execution& execution = vae.execution();
+    const c10::InferenceMode inference;
+    const at::Tensor z = (latents.to(execution.device) / model.shape().scaling_factor)
+                             .to(execution.dtype)
+                             .contiguous(execution.memory_format);
+    return model.decode(z).to(at::kFloat);
+  };
+  at::Tensor picture = attempt();
+  if (!all_finite(picture) && vae.execution().dtype != at::kFloat) {
+    log_warning("vae-fp32", cat("the autoencoder overflowed in ", dtype_word(vae.execution().dtype),
+                                "; decoding again in fp32"));
+    vae.reload_as(at::kFloat);
+    picture = attempt();
+  }
+  if (all_finite(picture)) return picture;
+  throw Error::non_finite("the decoded picture became NaN or Inf",
+                          "the autoencoder's weights may be damaged");
+}
+
+}  // namespace ldm

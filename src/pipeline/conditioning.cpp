@@ -1,0 +1,173 @@
+#include "ldm/pipeline/conditioning.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/upsample_bicubic2d.h>
+#include <ATen/ops/upsample_nearest2d.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/InferenceMode.h>
+
+#include <cmath>
+
+#include "ldm/core/error.h"
+#include "ldm/core/random.h"
+#include "ldm/io/resize.h"
+#include "ldm/loading/components.h"
+#include "ldm/pipeline/autoencoding.h"
+#include "ldm/pipeline/guidance.h"
+#include "ldm/pipeline/image_tensor.h"
+#include "ldm/schedulers/noise_schedule.h"
+
+namespace ldm {
+namespace {
+
+/// Luminance [1, 1, H, W] in 0…1 with Pillow's rounding (ITU-R 601-2 in 16-bit fixed point).
+at::Tensor luminance(const Image& image) {
+  const at::Tensor rgb = ((image_to_tensor(image) + 1) * 127.5).round().to(at::kLong);
+  const at::Tensor weights =
+      at::tensor({std::int64_t{19595}, std::int64_t{38470}, std::int64_t{7471}}).view({1, 3, 1, 1});
+  const at::Tensor sum = (rgb * weights).sum(1, /*keepdim=*/true) + 0x8000;
+  return sum.bitwise_right_shift(16).to(at::kFloat) / 255.0;
+}
+
+/// Relative depth at the latents' size in [-1, 1] (StableDiffusionDepth2ImgPipeline).
+at::Tensor depth_channel(const Plan& plan) {
+  const at::Tensor depth = at::upsample_bicubic2d(luminance(*plan.request.depth),
+                                                  {plan.latent_shape[1], plan.latent_shape[2]},
+                                                  /*align_corners=*/false);
+  const at::Tensor least = depth.amin();
+  const at::Tensor range = depth.amax() - least;
+  if (range.item<float>() == 0) {
+    throw Error::input("the depth picture is of one value: it shows no depth",
+                       "give a picture that is brighter where things are nearer");
+  }
+  return 2.0 * (depth - least) / range - 1.0;
+}
+
+/// 1 where the picture is to be repainted, [1, 1, height, width].
+at::Tensor binary_mask(const Request& request) {
+  const Image& mask = *request.mask;
+  const bool fits = mask.width == request.width && mask.height == request.height;
+  const at::Tensor grey =
+      luminance(fits ? mask : resize_lanczos(mask, request.width, request.height));
+  const at::Tensor white = (grey >= 0.5).to(at::kFloat);
+  return request.invert_mask ? 1 - white : white;
+}
+
+/// Mask and latents of what it leaves, [B, 1 + C, h, w] (StableDiffusionInpaintPipeline).
+at::Tensor masked_image_channels(Components& c, const Plan& plan,
+                                 std::vector<ImageRandom>& randoms) {
+  const Request& request = plan.request;
+  const at::Tensor mask = binary_mask(request);
+  const at::Tensor pixels = fitted_pixels(*request.init_image, request.width, request.height);
+  const at::Tensor kept = sample_latents(c.vae, pixels * (mask < 0.5).to(at::kFloat), randoms);
+  const at::Tensor small =
+      at::upsample_nearest2d(mask, {plan.latent_shape[1], plan.latent_shape[2]}).to(kept.device());
+  return at::cat({small.expand({kept.size(0), -1, -1, -1}), kept}, 1);
+}
+
+/// The picture with `noise_level` steps of noise, [B, 3, h, w] (StableDiffusionUpscalePipeline).
+at::Tensor low_res_channels(const Components& c, const Plan& plan,
+                            std::vector<ImageRandom>& randoms) {
+  const auto height = static_cast<int>(plan.latent_shape[1]);
+  const auto width = static_cast<int>(plan.latent_shape[2]);
+  const at::Tensor pixels = fitted_pixels(*plan.request.init_image, width, height);
+  const std::vector<float> alphas = alphas_cumprod_table(c.low_res_schedule(), true);
+  const float alpha = alphas.at(static_cast<std::size_t>(plan.request.noise_level));
+  std::vector<at::Tensor> noisy;
+  for (ImageRandom& random : randoms) {
+    const at::Tensor noise = random.randn(pixels.sizes());
+    noisy.push_back(sqrt_fp32(alpha) * pixels + sqrt_fp32(1 - alpha) * noise);
+  }
+  return at::cat(noisy);
+}
+
+/// [B, C', h, w] of the branch that sees everything; undefined where there is none.
+at::Tensor condition_channels(Components& c, const Plan& plan, std::vector<ImageRandom>& randoms) {
+  const Request& request = plan.request;
+  const auto count = static_cast<std::int64_t>(randoms.size());
+  switch (plan.condition) {
+    case ImageCondition::kNone:
+      return {};
+    case ImageCondition::kDepth:
+      return depth_channel(plan).expand({count, -1, -1, -1});
+    case ImageCondition::kMaskedImage:
+      return masked_image_channels(c, plan, randoms);
+    case ImageCondition::kLowResImage:
+      return low_res_channels(c, plan, randoms);
+    case ImageCondition::kImage: {
+      // Unscaled, and the mode: InstructPix2Pix was trained so.
+      const at::Tensor pixels = fitted_pixels(*request.init_image, request.width, request.height);
+      return encode_pixels(c.vae, pixels).mode().to(at::kFloat).expand({count, -1, -1, -1});
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+at::Tensor encode_prompts(Components& c, const Plan& plan) {
+  if (!c.text_encoder) return {};
+  const models::TextEncoderImpl& model = c.text_encoder->get();
+  const c10::InferenceMode inference;
+  const auto encode = [&](const PromptTokens& prompt, int clip_skip) {
+    const at::Tensor ids = at::tensor(prompt.ids).unsqueeze(0).to(c.execution.device);
+    return model.encode(ids, clip_skip);
+  };
+  // As the public pipelines do, clip_skip leaves the negative prompt alone.
+  at::Tensor hidden = encode(plan.prompt, plan.request.clip_skip);
+  if (plan.guided()) {
+    const at::Tensor negative = encode(plan.negative_prompt, 0);
+    hidden =
+        plan.branches == 3 ? at::cat({negative, negative, hidden}) : at::cat({negative, hidden});
+  }
+  hidden = hidden.to(c.execution.dtype);
+  if (all_finite(hidden)) return hidden;
+  throw Error::non_finite("the text embedding became NaN or Inf",
+                          "try --dtype fp32, or bf16 in place of fp16");
+}
+
+bool draws_before_latents(ImageCondition condition) {
+  return condition == ImageCondition::kLowResImage;
+}
+
+Conditioning make_conditioning(Components& c, const Plan& plan, const at::Tensor& context,
+                               std::vector<ImageRandom>& randoms) {
+  if (plan.condition == ImageCondition::kMaskedImage || plan.condition == ImageCondition::kImage) {
+    configure_tiling(c.vae.get(), plan.request.vae_tiling, plan.request.width, plan.request.height);
+  }
+  const c10::InferenceMode inference;
+  const auto count = static_cast<std::int64_t>(randoms.size());
+  Conditioning conditioning;
+  if (context.defined()) conditioning.context = context.repeat_interleave(count, 0);
+  const at::Tensor full = condition_channels(c, plan, randoms);
+  if (full.defined()) {
+    std::vector<at::Tensor> branches(static_cast<std::size_t>(plan.branches),
+                                     full.to(c.execution.device));
+    if (plan.branches == 3) branches.front() = at::zeros_like(branches.front());
+    conditioning.channels = at::cat(branches).to(c.execution.dtype);
+  }
+  if (plan.condition == ImageCondition::kLowResImage) {
+    conditioning.class_labels =
+        at::full({plan.branches * count}, std::int64_t{plan.request.noise_level},
+                 at::TensorOptions().dtype(at::kLong).device(c.execution.device));
+  }
+  return conditioning;
+}
+
+at::Tensor combine_branches(const Plan& plan, const at::Tensor& predictions) {
+  if (plan.branches == 1) return predictions;
+  const std::vector<at::Tensor> parts = predictions.chunk(plan.branches);
+  const Request& request = plan.request;
+  if (plan.branches == 3) {
+    return guide_by_image(parts[0], parts[1], parts[2], request.guidance_scale,
+                          request.image_guidance_scale);
+  }
+  const at::Tensor guided = guide(parts[0], parts[1], request.guidance_scale);
+  if (request.guidance_rescale == 0) return guided;
+  return rescale_guidance(guided, parts[1], request.guidance_rescale);
+}
+
+}  // namespace ldm

@@ -104,6 +104,8 @@ SchedulerConfig Components::low_res_schedule() const {
 std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionRequest& execution,
                                             LoadObserver on_load) {
   set_allocator_mode(AllocatorMode::kWeights);
+  LoadContext loading;
+  loading.on_load = std::move(on_load);
   return std::make_shared<Components>(std::move(files), execution, loading);
 }
 

@@ -119,6 +119,7 @@ Family recognise_family(const nlohmann::json& unet_config, const nlohmann::json&
 const CheckpointFamily& find_checkpoint_family(const CheckpointFacts& facts) {
   for (const CheckpointFamily& row : kCheckpoints) {
     const bool fits = row.condition == facts.condition &&
+                      facts.attends == (row.condition != kNone) &&
                       (row.quantized < 0 || (row.quantized == 1) == facts.quantized) &&
                       (row.in_channels == 0 || row.in_channels == facts.in_channels) &&
                       (row.out_channels == 0 || row.out_channels == facts.out_channels);
@@ -126,8 +127,9 @@ const CheckpointFamily& find_checkpoint_family(const CheckpointFacts& facts) {
   }
   throw Error::model(
       cat("no known family: a UNet of ", facts.in_channels, " input and ", facts.out_channels,
-          " output channels on ", kConditionNames.at(static_cast<std::size_t>(facts.condition)),
-          " and a ", facts.quantized ? "VQ" : "KL", " autoencoder"),
+          " output channels, ", facts.attends ? "with" : "without", " cross-attention, on ",
+          kConditionNames.at(static_cast<std::size_t>(facts.condition)), " and a ",
+          facts.quantized ? "VQ" : "KL", " autoencoder"),
       "a diffusers folder of the model says all that the file does not");
 }
 

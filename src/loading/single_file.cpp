@@ -68,6 +68,7 @@ void choose_unet_weights(Checkpoint& file, const CheckpointFamily& family,
 CheckpointFacts facts_of(const Checkpoint& file) {
   CheckpointFacts facts;
   facts.condition = file.condition.kind;
+  facts.attends = outline_original_unet(file.unet).transformer;
   facts.quantized = has_block(file.vae, "quantize");
   const TensorInfo& in = info_of(*file.source, file.unet, "input_blocks.0.0.weight");
   const TensorInfo& out = info_of(*file.source, file.unet, "out.2.weight");

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/hash.h"
 #include "ldm/io/json.h"

@@ -100,7 +100,7 @@ TEST_CASE("a folder's tensors are the same through a single file") {
       for (const auto& [key, name_in_file] : keys) {
         REQUIRE(read.weights->find(key) != nullptr);
         CHECK(read.weights->find(key)->shape == had.weights->find(name_in_file)->shape);
-        CHECK(bytes_of(*read.weights, key) == bytes_of(*had.weights, name_in_file));
+        CHECK((bytes_of(*read.weights, key) == bytes_of(*had.weights, name_in_file)));
       }
     }
     CHECK(file.tokenizer == single.dir / "tokenizer");
@@ -264,7 +264,7 @@ TEST_CASE("files that are no checkpoints are refused") {
              Contains("make no known network"));
   CHECK_THAT(
       message([](const std::string& name) { return name.starts_with("cond_stage") ? "" : name; }),
-      Contains("attn2") || Contains("family"));
+      Contains("no known family") && Contains("with cross-attention, on nothing"));
   fs::remove_all(single.dir / "tokenizer");
   const auto error = error_of([&] { open_single_file(single.path); });
   REQUIRE(error);
@@ -289,7 +289,7 @@ TEST_CASE("autoencoders by themselves: folders and files of both layouts") {
     CHECK(vae.config["scaling_factor"] == 0.18215);
     CHECK(vae.weights->size() == folder.weights->size());
     const std::string name = "decoder.mid_block.resnets.0.conv1.weight";
-    CHECK(bytes_of(*vae.weights, name) == bytes_of(*folder.weights, name));
+    CHECK((bytes_of(*vae.weights, name) == bytes_of(*folder.weights, name)));
   }
   const auto error = error_of(
       [&] { open_vae_file(tiny("sd1") / "unet" / "diffusion_pytorch_model.fp16.safetensors"); });

@@ -29,6 +29,7 @@ enum class ConditionKind {
 /// What names and shapes of a single file say about its family.
 struct CheckpointFacts {
   ConditionKind condition = ConditionKind::kNone;
+  bool attends = false;    ///< the UNet has cross-attention
   bool quantized = false;  ///< the autoencoder has a codebook
   std::int64_t in_channels = 0;
   std::int64_t out_channels = 0;

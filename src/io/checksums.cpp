@@ -9,6 +9,7 @@
 #include "ldm/io/file.h"
 #include "ldm/io/hash.h"
 #include "ldm/io/open_tensors.h"
+#include "ldm/io/safetensors.h"
 #include "ldm/io/safetensors_writer.h"
 
 namespace ldm {
@@ -104,27 +105,48 @@ std::string hash_tensor(const TensorSource& tensors, const TensorInfo& info) {
   return hash.hex();
 }
 
-bool every_tensor_has_hash(const TensorSource& tensors) {
-  const std::vector<std::string> names = tensors.names();
-  return !names.empty() && std::all_of(names.begin(), names.end(), [&](const std::string& name) {
-    const auto found = tensors.metadata().find(cat(kTensorHashPrefix, name));
-    return found != tensors.metadata().end() && is_digest(found->second);
-  });
+constexpr const char* kOwnMetadata = "its own metadata";
+
+Integrity mismatch(std::string tensor, std::string expected, std::string found) {
+  return {IntegrityState::kMismatch, kOwnMetadata, std::move(tensor), std::move(expected),
+          std::move(found)};
+}
+
+/// The header's digest as it is, taken as the writer took it.
+std::string hash_header(const SafetensorsFile& file, const std::string& own) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(file.header().data_offset));
+  InputFile(file.path()).read_at(0, bytes);
+  constexpr std::size_t kLengthBytes = 8;
+  std::string text(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes,
+                   bytes.size() - kLengthBytes);
+  const std::string entry = cat('"', kHeaderHashKey, "\":\"");
+  if (const std::size_t at = text.find(entry + own); at != std::string::npos) {
+    text.replace(at + entry.size(), kHashDigits, kHashDigits, '0');
+  }
+  return sha256_hex(text);
 }
 
 }  // namespace
 
-Integrity check_tensor_hashes(const TensorSource& tensors) {
-  if (!every_tensor_has_hash(tensors)) return {};
-  Integrity result{IntegrityState::kVerified, "its own metadata", {}, {}, {}};
-  for (const std::string& name : tensors.names()) {
-    const std::string& expected = tensors.metadata().at(cat(kTensorHashPrefix, name));
-    std::string found = hash_tensor(tensors, *tensors.find(name));
-    if (found != expected) {
-      return {IntegrityState::kMismatch, result.source, name, expected, std::move(found)};
-    }
+Integrity check_own_hashes(const fs::path& path) {
+  const auto source = open_tensors(path);
+  const auto& metadata = source->metadata();
+  const auto own = metadata.find(std::string(kHeaderHashKey));
+  const bool any =
+      own != metadata.end() || std::any_of(metadata.begin(), metadata.end(), [](const auto& item) {
+        return item.first.starts_with(kTensorHashPrefix);
+      });
+  if (!any) return {};
+  for (const std::string& name : source->names()) {
+    const auto expected = metadata.find(cat(kTensorHashPrefix, name));
+    if (expected == metadata.end()) return mismatch(name, "a digest", "none");
+    std::string found = hash_tensor(*source, *source->find(name));
+    if (found != expected->second) return mismatch(name, expected->second, std::move(found));
   }
-  return result;
+  if (own == metadata.end() || !is_digest(own->second)) return mismatch({}, "a digest", "none");
+  std::string found = hash_header(SafetensorsFile(path), own->second);
+  if (found != own->second) return mismatch({}, own->second, std::move(found));
+  return {IntegrityState::kVerified, kOwnMetadata, {}, {}, {}};
 }
 
 Integrity check_whole_file(const fs::path& file, const std::string& sha256) {
@@ -146,7 +168,7 @@ Integrity check_whole_file(const fs::path& file, const std::string& sha256) {
 Integrity check_integrity(const fs::path& file, const std::string& sha256) {
   const Integrity whole = check_whole_file(file, sha256);
   if (whole.state != IntegrityState::kUnverified) return whole;
-  return check_tensor_hashes(*open_tensors(file));
+  return check_own_hashes(file);
 }
 
 void throw_on_mismatch(const Integrity& integrity, const fs::path& file) {

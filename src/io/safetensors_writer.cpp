@@ -72,8 +72,9 @@ std::string json_text(const std::string& text) {
 /// them.
 std::string header_text(const std::vector<Planned>& tensors,
                         const std::map<std::string, std::string>& metadata,
-                        const std::vector<std::string>& hashes) {
+                        const std::vector<std::string>& hashes, const std::string& own_hash) {
   std::map<std::string, std::string> all = metadata;
+  all[std::string(kHeaderHashKey)] = own_hash;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     all.emplace(cat(kTensorHashPrefix, tensors[i].info->name), hashes[i]);
   }
@@ -174,15 +175,17 @@ void write_shard(const std::vector<Planned>& tensors, const fs::path& path,
                  const TensorWriteOptions& options, Streamer& streamer) {
   // The hashes stand before the data in the file and are known after them: room is left first.
   constexpr std::size_t kHashDigits = 64;
-  std::vector<std::string> hashes(tensors.size(), std::string(kHashDigits, '0'));
-  const std::string placeholder = header_text(tensors, options.metadata, hashes);
+  const std::string zeros(kHashDigits, '0');
+  std::vector<std::string> hashes(tensors.size(), zeros);
+  const std::string placeholder = header_text(tensors, options.metadata, hashes, zeros);
   std::uint64_t needed = kLengthBytes + placeholder.size();
   for (const Planned& tensor : tensors) needed += tensor.bytes;
   AtomicFile file(path, needed, options.if_exists);
   file.append(length_bytes(placeholder.size()));
   file.append(bytes_of(placeholder));
   for (std::size_t i = 0; i < tensors.size(); ++i) hashes[i] = streamer.write(tensors[i], file);
-  file.write_at(kLengthBytes, bytes_of(header_text(tensors, options.metadata, hashes)));
+  const std::string own_hash = sha256_hex(header_text(tensors, options.metadata, hashes, zeros));
+  file.write_at(kLengthBytes, bytes_of(header_text(tensors, options.metadata, hashes, own_hash)));
   file.commit();
 }
 

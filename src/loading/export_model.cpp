@@ -34,6 +34,9 @@ constexpr std::array<const char*, 11> kTokenizerFiles = {"vocab.json",
 constexpr std::array<const char*, 6> kWrittenComponents = {
     "unet", "vae", "vqvae", "text_encoder", "bert", "class_embedder"};
 
+/// A layer of LDMBertModel that no picture needs and every published folder and file has.
+constexpr std::string_view kUnusedButPublished = "to_logits.";
+
 class FolderWriter {
  public:
   FolderWriter(const ModelFiles& model, fs::path folder, const ExportOptions& options)
@@ -173,6 +176,8 @@ LayoutKeys module_keys(const ComponentFiles& component, std::vector<std::string>
   for (const std::string& name : component.weights->names()) {
     if (auto key = map.rename(name)) {
       keys.emplace(*std::move(key), name);
+    } else if (name.starts_with(kUnusedButPublished)) {
+      keys.emplace(name, name);
     } else {
       dropped.push_back(cat(component.name, "/", name, ": no module needs it"));
     }

@@ -16,6 +16,9 @@ namespace ldm {
 /// The metadata key that holds a tensor's SHA-256 (64 lower-case hex digits, of its bytes in this
 /// file): "sha256:" and the tensor's name. Files of this program carry one for every tensor.
 inline constexpr std::string_view kTensorHashPrefix = "sha256:";
+/// The metadata key that holds the SHA-256 of the header's own text, taken with 64 zeros in the
+/// place of these digits. Together with the tensors' it covers every byte of the file.
+inline constexpr std::string_view kHeaderHashKey = "sha256";
 
 struct TensorWriteOptions {
   std::optional<DType> dtype;         ///< F16, BF16 or F32 for floating tensors; none: as they are

@@ -1,5 +1,9 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/mean.h>
+#include <ATen/ops/sqrt.h>
+#include <ATen/ops/square.h>
+#include <ATen/ops/std.h>
 #include <ATen/ops/zeros.h>
 
 #include <string>
@@ -119,7 +123,9 @@ TEST_CASE("text encoders in bf16 stay near the fp32 reference", "[golden]") {
     for (auto& parameter : model->parameters()) parameter.set_data(parameter.to(at::kBFloat16));
     const at::Tensor out = model->encode(golden.at(name + ".ids"), 0);
     CHECK(out.scalar_type() == at::kBFloat16);
-    ldm::test::expect_close(out.to(at::kFloat), golden.at(name + ".out"), 4e-2, name);
+    const at::Tensor expected = golden.at(name + ".out");
+    const at::Tensor error = out.to(at::kFloat) - expected;
+    CHECK(error.square().mean().sqrt().item<double>() < 2e-2 * expected.std().item<double>());
   };
   LDMBertModel bert(tiny_bert());
   check(bert, "bert");

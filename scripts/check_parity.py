@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 
 import numpy as np
 import torch
@@ -51,6 +52,24 @@ def generator():
     return torch.Generator("cpu").manual_seed(SEED)
 
 
+def load_unet_2d(folder):
+    """UNet2DModel; the public class has one head width for all levels, LSUN churches one number of
+    heads, which is set by hand."""
+    import diffusers
+
+    config = json.loads((folder / "config.json").read_text())
+    widths = config["attention_head_dim"]
+    if isinstance(widths, list):
+        config["attention_head_dim"] = widths[0]
+    unet = diffusers.UNet2DModel.from_config(config)
+    unet.load_state_dict(load_file(folder / "diffusion_pytorch_model.safetensors"))
+    if isinstance(widths, list):
+        for module in unet.modules():
+            if isinstance(module, diffusers.models.attention_processor.Attention):
+                module.heads = config["block_out_channels"][0] // widths[0]
+    return unet
+
+
 def load_parts(folder):
     """Every component of the folder's index, as the public classes; missing ones are None."""
     import diffusers
@@ -69,7 +88,8 @@ def load_parts(folder):
             continue
         source = diffusers if hasattr(diffusers, entry[1]) else transformers
         kind = own.get(entry[1]) or getattr(source, entry[1])
-        loaded = kind.from_pretrained(folder / name)
+        loaded = load_unet_2d(folder / name) if entry[1] == "UNet2DModel" else kind.from_pretrained(
+            folder / name)
         if isinstance(loaded, torch.nn.Module):
             loaded = loaded.float().eval()
         parts[name] = loaded
@@ -233,12 +253,14 @@ def run(program, *args):
     return done.stdout
 
 
-def generate(build, model, work, name, extra):
+def generate(build, model, work, name, extra, side):
     """(latents, picture) that ldm-gen makes of `model`."""
     out, latents = work / f"{name}.png", work / f"{name}.safetensors"
     prompt = [] if extra is None or "--class" in extra else ["--prompt", PROMPT]
     negative = [] if not prompt or "-n" in extra else ["-n", NEGATIVE]
     words = [work / w if w.endswith(".png") else w for w in extra or []]
+    if "--init-image" not in words:
+        words += ["-W", side, "-H", side]  # a single file does not say what it was trained on
     run(build / "ldm-gen", "--model", model, *prompt, *negative, *words, "--steps", STEPS,
         "-g", "5", "--seed", SEED, "--dtype", "fp32", "--device", "cpu", "--threads", "1",
         "-o", out, "--save-latents", latents, "--overwrite", "--quiet")
@@ -251,7 +273,7 @@ def compare(reference, found):
     return difference, levels
 
 
-def check_layouts(build, folder, work, ours, extra, config):
+def check_layouts(build, folder, work, ours, extra, side, config):
     """Single files and conversions of the same weights: differing ones, by name."""
     wrong = []
     for suffix in ("safetensors", "ckpt"):
@@ -268,7 +290,7 @@ def check_layouts(build, folder, work, ours, extra, config):
         run(build / "ldm-convert", single, converted,
             *(["--prediction-type", "v_prediction"] if "--prediction-type" in extra_single else []))
         for name, model, flags in ((suffix, single, arguments), (converted.name, converted, extra)):
-            again = generate(build, model, work, name, flags)
+            again = generate(build, model, work, name, flags, side)
             if not (torch.equal(ours[0], again[0]) and np.array_equal(ours[1], again[1])):
                 wrong.append(name)
     return wrong
@@ -290,11 +312,11 @@ def check(family, build, work, layouts):
     picture(side // 4, side // 4).save(work / "small.png")
     with torch.no_grad():
         reference, extra = reference_run(parts, side)
-    ours = generate(build, folder, work, "folder", extra)
+    ours = generate(build, folder, work, "folder", extra, side)
     difference, levels = compare(reference, ours)
     wrong = []
     if layouts and has_original:
-        wrong = check_layouts(build, folder, work, ours, extra, config)
+        wrong = check_layouts(build, folder, work, ours, extra, side, config)
     return difference, levels, wrong
 
 
@@ -334,6 +356,16 @@ def check_autoencoder(family, build, work, layouts):
     return (*compare((latents, image), ours), wrong)
 
 
+def quieten():
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    warnings.simplefilter("ignore")
+
+
 AUTOENCODERS = ("kl-f4", "kl-f8", "kl-f16", "kl-f32", "vq-f4", "vq-f8", "vq-f16", "taesd")
 
 
@@ -345,6 +377,7 @@ def main():
     parser.add_argument("--no-layouts", action="store_true", help="diffusers folders only")
     parser.add_argument("--keep", type=pathlib.Path, help="keep the files in this folder")
     args = parser.parse_args()
+    quieten()
     failed = []
     for family in args.families or [*FAMILIES, *AUTOENCODERS]:
         work = pathlib.Path(tempfile.mkdtemp(prefix="parity-", dir=args.keep))

@@ -25,7 +25,7 @@ fs::path tokenizer_folder(const fs::path& model) {
   throw Error::model(cat(model.string(), ": this model has no tokenizer: it reads no prompt"));
 }
 
-void print_table(const Encoding& encoding, Console& console) {
+void print_table(const Encoding& encoding, std::size_t capacity, Console& console) {
   std::size_t shown = encoding.ids.size();
   while (shown > 1 && encoding.ids[shown - 1] == encoding.ids[shown - 2]) --shown;
   for (std::size_t i = 0; i < shown; ++i) {
@@ -36,7 +36,7 @@ void print_table(const Encoding& encoding, Console& console) {
   }
   const std::size_t padding = encoding.ids.size() - shown;
   if (padding > 0) console.result(cat("    and the last one ", padding, " times more"));
-  console.result(cat(encoding.token_count, " tokens of ", encoding.ids.size() - 2));
+  console.result(cat(encoding.token_count, " tokens of ", capacity));
   if (!encoding.cut_text.empty()) {
     console.result(cat("cut off: \"", escape_control(encoding.cut_text), "\""));
   }
@@ -50,7 +50,7 @@ void show_tokens(const Options& options, Console& console) {
   const auto tokenizer = open_tokenizer(tokenizer_folder(resolve_model(options)));
   const Encoding encoding = tokenizer->encode(prompt);
   if (!console.json) {
-    print_table(encoding, console);
+    print_table(encoding, tokenizer->capacity(), console);
     return;
   }
   nlohmann::ordered_json out = {{"schema", 1}};

@@ -4,6 +4,8 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/checksums.h"
+#include "ldm/io/open_tensors.h"
+#include "ldm/io/torch_checkpoint.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/loading/verify.h"
 
@@ -42,7 +44,13 @@ std::map<std::filesystem::path, Integrity> check_files(const ModelFiles& files) 
   std::map<std::filesystem::path, Integrity> verdicts;
   for (const ComponentFiles& component : files.components) {
     for (const SourceFile& file : component.weights->files()) {
-      if (!verdicts.contains(file.path)) verdicts[file.path] = check_integrity(file.path);
+      if (verdicts.contains(file.path)) continue;
+      // A checkpoint's records that the model does not use may be damaged too.
+      const auto source = open_tensors(file.path);
+      if (const auto* checkpoint = dynamic_cast<const TorchCheckpoint*>(source.get())) {
+        checkpoint->check_all();
+      }
+      verdicts[file.path] = check_integrity(file.path);
     }
   }
   return verdicts;

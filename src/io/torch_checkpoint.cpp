@@ -13,7 +13,8 @@ namespace {
 
 // Records that are no tensors are small; larger ones are left to check_all().
 constexpr std::uint64_t kSmallRecord = std::uint64_t{64} << 10U;
-// A read of scattered elements loads the part of the storage that they lie in, up to this much.
+// Scattered elements are taken from memory when the part of the file that they lie in is no larger,
+// else read one by one.
 constexpr std::uint64_t kMostSpan = std::uint64_t{256} << 20U;
 constexpr std::uint64_t kLongRun = std::uint64_t{64} << 10U;
 
@@ -215,36 +216,30 @@ void TorchCheckpoint::gather(const View& view, std::uint64_t offset,
   const std::uint64_t run_bytes = (has_runs ? view.sizes.back() : 1) * view.item_bytes;
   const auto sizes = std::span(view.sizes).first(outer);
   const auto strides = std::span(view.strides).first(outer);
-  const std::uint64_t first_run = offset / run_bytes;
-  const std::uint64_t last_run = (offset + out.size() - 1) / run_bytes;
-
-  // The storage bytes between the first and the last row of the outermost dimension touched.
-  std::uint64_t inner_runs = 1;
   std::uint64_t reach = 0;
-  for (std::size_t i = 1; i < outer; ++i) {
-    inner_runs *= sizes[i];
+  std::uint64_t total_bytes = run_bytes;
+  for (std::size_t i = 0; i < outer; ++i) {
     reach += (sizes[i] - 1) * strides[i];
+    total_bytes *= sizes[i];
   }
-  const std::uint64_t low = view.offset + first_run / inner_runs * strides[0];
-  const std::uint64_t high = view.offset + last_run / inner_runs * strides[0] + reach;
-  const std::uint64_t base = view.record->begin + low * view.item_bytes;
-  const std::uint64_t span_bytes = (high - low) * view.item_bytes + run_bytes;
-  std::vector<std::byte> span;
+  const std::uint64_t base = view.record->begin + view.offset * view.item_bytes;
+  const std::uint64_t span_bytes = reach * view.item_bytes + run_bytes;
+  SpanCache::Bytes span;
   if (run_bytes < kLongRun && span_bytes <= kMostSpan) {
-    span.resize(static_cast<std::size_t>(span_bytes));
-    source_.read_at(base, span);
+    span = spans_.get(source_, base, span_bytes);
+    if (offset + out.size() == total_bytes) spans_.forget(base, span_bytes);
   }
 
-  Runs runs(sizes, strides, view.offset, first_run);
+  Runs runs(sizes, strides, 0, offset / run_bytes);
   std::uint64_t skip = offset % run_bytes;
   for (std::size_t done = 0; done < out.size(); skip = 0, runs.advance()) {
     const auto count =
         static_cast<std::size_t>(std::min<std::uint64_t>(run_bytes - skip, out.size() - done));
-    const std::uint64_t at = (runs.position() - low) * view.item_bytes + skip;
-    if (span.empty()) {
+    const std::uint64_t at = runs.position() * view.item_bytes + skip;
+    if (span == nullptr) {
       source_.read_at(base + at, out.subspan(done, count));
     } else {
-      std::memcpy(out.data() + done, span.data() + at, count);
+      std::memcpy(out.data() + done, span->data() + at, count);
     }
     done += count;
   }

@@ -1,6 +1,8 @@
 #include "ldm/io/torch_state_dict.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <optional>
 #include <unordered_set>
 #include <utility>
@@ -32,24 +34,26 @@ class Flattener {
       const auto key = key_text(item->key);
       if (!key) continue;
       if (!keys.insert(*key).second) throw twice(prefix + *key);
-      add_value(item->value, prefix + *key, depth);
+      const bool has_name =
+          item->key.kind == PickleKind::kText || item->key.kind == PickleKind::kInt;
+      if (has_name) add_value(item->value, prefix + *key, depth);
     }
   }
 
-  /// Names one entry of a dict; nothing for a key that no tensor has.
+  /// What tells one key of a dict from another: a truth value or whole fraction is equal to an
+  /// integer in Python and would replace it. Nothing for keys that are never equal to one.
   std::optional<std::string> key_text(const PickleValue& key) const {
-    switch (key.kind) {
-      case PickleKind::kText:
-        return std::string(arena_.text(key));
-      case PickleKind::kInt:
-        return std::to_string(static_cast<std::int64_t>(key.data));
-      case PickleKind::kBool:
-      case PickleKind::kFloat:
-        // Equal to an integer in Python, so that it could replace one.
-        throw Error::model_rule("E_CKPT_KEY", "a truth value or fraction as a key");
-      default:
-        return std::nullopt;
+    if (key.kind == PickleKind::kText) return std::string(arena_.text(key));
+    if (key.kind == PickleKind::kInt || key.kind == PickleKind::kBool) {
+      return std::to_string(static_cast<std::int64_t>(key.data));
     }
+    constexpr double kBeyondIntegers = 9.2e18;
+    const double fraction = std::bit_cast<double>(key.data);
+    if (key.kind == PickleKind::kFloat && std::abs(fraction) < kBeyondIntegers &&
+        std::trunc(fraction) == fraction) {
+      return std::to_string(static_cast<std::int64_t>(fraction));
+    }
+    return std::nullopt;
   }
 
   static Error twice(const std::string& name) {

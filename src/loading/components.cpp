@@ -16,6 +16,16 @@ Execution text_execution(const Execution& execution) {
   return execution.device.is_cpu() ? execution.with_dtype(c10::ScalarType::Float) : execution;
 }
 
+/// What a model's public pipeline sets on its tokenizer whatever the tokenizer's files say.
+TokenizerOptions tokenizer_options(const nlohmann::json& model_index) {
+  const auto name = model_index.find("_class_name");
+  TokenizerOptions options;
+  if (name != model_index.end() && *name == "JapaneseStableDiffusionPipeline") {
+    options.do_lower_case = true;
+  }
+  return options;
+}
+
 void check_text_fits(const Components& c, std::vector<std::string>& faults) {
   const std::int64_t context = c.unet.bare().shape().context_dim;
   if (!c.text_encoder) {
@@ -72,7 +82,9 @@ Components::Components(ModelFiles model_files, const ExecutionRequest& request,
   if (const ComponentFiles* text = files.find("text_encoder")) {
     text_encoder.emplace(make_text_encoder(*text), *text, text_execution(execution), loading);
   }
-  if (!files.tokenizer.empty()) tokenizer = open_tokenizer(files.tokenizer);
+  if (!files.tokenizer.empty()) {
+    tokenizer = open_tokenizer(files.tokenizer, tokenizer_options(files.model_index));
+  }
   check_complete(*this);
   check_fit_together(*this);
 }

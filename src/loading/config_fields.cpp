@@ -7,10 +7,31 @@
 namespace ldm {
 namespace {
 
-constexpr std::array<std::string_view, 12> kBookkeeping = {
-    "architectures",      "attention_dropout",      "dropout",    "dtype",
-    "initializer_factor", "initializer_range",      "model_type", "transformers_version",
-    "torch_dtype",        "gradient_checkpointing", "use_cache",  "tie_word_embeddings"};
+constexpr auto kBookkeeping = std::to_array<std::string_view>({
+    "_name_or_path",
+    "activation_dropout",
+    "add_cross_attention",
+    "architectures",
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "classifier_dropout",
+    "dropout",
+    "dtype",
+    "encoder_layerdrop",
+    "gradient_checkpointing",
+    "hidden_dropout_prob",
+    "init_std",
+    "initializer_factor",
+    "initializer_range",
+    "is_decoder",
+    "model_type",
+    "output_past",
+    "scale_embedding",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+});
 
 }  // namespace
 

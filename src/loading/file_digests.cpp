@@ -3,6 +3,7 @@
 #include <span>
 
 #include "ldm/io/hash.h"
+#include "ldm/io/open_tensors.h"
 
 namespace ldm {
 
@@ -21,22 +22,29 @@ void FileDigests::start(const std::vector<SourceFile>& files) {
 
 std::string FileDigests::of(const std::filesystem::path& path) { return future(path).get(); }
 
+Integrity FileDigests::integrity(const std::filesystem::path& path, bool own_hashes) {
+  const std::string digest = of(path);
+  const std::lock_guard lock(mutex_);
+  const auto found = verdicts_.find(path);
+  if (found != verdicts_.end()) return found->second;
+  Integrity verdict = check_whole_file(path, digest);
+  if (verdict.state == IntegrityState::kUnverified) {
+    verdict = own_hashes ? Integrity{IntegrityState::kVerified, "its own metadata", {}, {}, {}}
+                         : check_tensor_hashes(*open_tensors(path));
+  }
+  return verdicts_[path] = verdict;
+}
+
 FilesVerdict judge_files(const std::vector<SourceFile>& files, FileDigests& digests,
                          bool own_hashes) {
   FilesVerdict verdict;
   std::string all;
   for (const SourceFile& file : files) {
-    const std::string digest = digests.of(file.path);
-    Integrity integrity = check_whole_file(file.path, digest);
+    const Integrity integrity = digests.integrity(file.path, own_hashes);
     throw_on_mismatch(integrity, file.path);
-    if (integrity.state == IntegrityState::kUnverified && own_hashes) {
-      integrity.state = IntegrityState::kVerified;
-      integrity.source = "its own metadata";
-    }
-    const bool worst_yet = verdict.integrity.empty() ||  //
-                           integrity.state == IntegrityState::kUnverified;
-    if (worst_yet) verdict.integrity = describe(integrity);
-    all += digest;
+    const bool is_worst = integrity.state == IntegrityState::kUnverified;
+    if (verdict.integrity.empty() || is_worst) verdict.integrity = describe(integrity);
+    all += digests.of(file.path);
   }
   verdict.sha256 = files.size() == 1 ? all : sha256_hex(std::as_bytes(std::span(all)));
   return verdict;

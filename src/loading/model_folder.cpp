@@ -110,7 +110,10 @@ ModelFiles open_model_folder(const fs::path& folder) {
   const fs::path low_res = folder / "low_res_scheduler" / "scheduler_config.json";
   if (fs::exists(low_res)) model.low_res_scheduler_config = read_scheduler_config(low_res);
   model.defaults = read_defaults(folder / "generation_config.json");
-  if (model.find("text_encoder") != nullptr) model.tokenizer = folder / "tokenizer";
+  const std::string where = (folder / "model_index.json").string();
+  if (!indexed_class(model.model_index, "tokenizer", where).empty()) {
+    model.tokenizer = folder / "tokenizer";
+  }
   const ComponentFiles* text = model.find("text_encoder");
   model.family =
       recognise_family(model.component("unet").config,

@@ -12,6 +12,8 @@
 #include "ldm/core/random.h"
 #include "ldm/core/text.h"
 #include "ldm/io/resize.h"
+#include "ldm/loading/lazy_module.h"
+#include "ldm/models/autoencoder.h"
 #include "ldm/pipeline/image_tensor.h"
 
 namespace ldm {

@@ -21,6 +21,14 @@
 #include "ldm/schedulers/noise_schedule.h"
 
 namespace ldm {
+
+// Rows in the order unconditional, image, text, B of each; what a model does not take is undefined.
+struct Conditioning {
+  at::Tensor context;       ///< [branches·B, S, D]
+  at::Tensor channels;      ///< [branches·B, C', h, w], put behind the latents' channels
+  at::Tensor class_labels;  ///< [branches·B] int64
+};
+
 namespace {
 
 /// Luminance [1, 1, H, W] in 0…1 with Pillow's rounding (ITU-R 601-2 in 16-bit fixed point).
@@ -106,6 +114,20 @@ at::Tensor condition_channels(Components& c, const Plan& plan, std::vector<Image
   return {};
 }
 
+/// One guided prediction [B, C, h, w] from those of all branches [branches·B, C, h, w].
+at::Tensor combine_branches(const Plan& plan, const at::Tensor& predictions) {
+  if (plan.branches == 1) return predictions;
+  const std::vector<at::Tensor> parts = predictions.chunk(plan.branches);
+  const Request& request = plan.request;
+  if (plan.branches == 3) {
+    return guide_by_image(parts[0], parts[1], parts[2], request.guidance_scale,
+                          request.image_guidance_scale);
+  }
+  const at::Tensor guided = guide(parts[0], parts[1], request.guidance_scale);
+  if (request.guidance_rescale == 0) return guided;
+  return rescale_guidance(guided, parts[1], request.guidance_rescale);
+}
+
 }  // namespace
 
 at::Tensor encode_prompts(Components& c, const Plan& plan) {
@@ -133,41 +155,42 @@ bool draws_before_latents(ImageCondition condition) {
   return condition == ImageCondition::kLowResImage;
 }
 
-Conditioning make_conditioning(Components& c, const Plan& plan, const at::Tensor& context,
-                               std::vector<ImageRandom>& randoms) {
+std::shared_ptr<const Conditioning> make_conditioning(Components& c, const Plan& plan,
+                                                      const at::Tensor& context,
+                                                      std::vector<ImageRandom>& randoms) {
   if (plan.condition == ImageCondition::kMaskedImage || plan.condition == ImageCondition::kImage) {
     configure_tiling(c.vae.get(), plan.request.vae_tiling, plan.request.width, plan.request.height);
   }
   const c10::InferenceMode inference;
   const auto count = static_cast<std::int64_t>(randoms.size());
-  Conditioning conditioning;
-  if (context.defined()) conditioning.context = context.repeat_interleave(count, 0);
+  const auto conditioning = std::make_shared<Conditioning>();
+  if (context.defined()) conditioning->context = context.repeat_interleave(count, 0);
   const at::Tensor full = condition_channels(c, plan, randoms);
   if (full.defined()) {
     std::vector<at::Tensor> branches(static_cast<std::size_t>(plan.branches),
                                      full.to(c.execution.device));
     if (plan.branches == 3) branches.front() = at::zeros_like(branches.front());
-    conditioning.channels = at::cat(branches).to(c.execution.dtype);
+    conditioning->channels = at::cat(branches).to(c.execution.dtype);
   }
   if (plan.condition == ImageCondition::kLowResImage) {
-    conditioning.class_labels =
+    conditioning->class_labels =
         at::full({plan.branches * count}, std::int64_t{plan.request.noise_level},
                  at::TensorOptions().dtype(at::kLong).device(c.execution.device));
   }
   return conditioning;
 }
 
-at::Tensor combine_branches(const Plan& plan, const at::Tensor& predictions) {
-  if (plan.branches == 1) return predictions;
-  const std::vector<at::Tensor> parts = predictions.chunk(plan.branches);
-  const Request& request = plan.request;
-  if (plan.branches == 3) {
-    return guide_by_image(parts[0], parts[1], parts[2], request.guidance_scale,
-                          request.image_guidance_scale);
-  }
-  const at::Tensor guided = guide(parts[0], parts[1], request.guidance_scale);
-  if (request.guidance_rescale == 0) return guided;
-  return rescale_guidance(guided, parts[1], request.guidance_rescale);
+at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& conditioning,
+                          const at::Tensor& model_input, double timestep) {
+  const models::DenoiserImpl& unet = c.unet.get();
+  const Execution& execution = c.execution;
+  at::Tensor sample = model_input.repeat({plan.branches, 1, 1, 1}).to(execution.dtype);
+  if (conditioning.channels.defined()) sample = at::cat({sample, conditioning.channels}, 1);
+  const at::Tensor t =
+      at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
+  const at::Tensor predictions = unet.denoise(sample.contiguous(execution.memory_format), t,
+                                              conditioning.context, conditioning.class_labels);
+  return combine_branches(plan, predictions.to(at::kFloat));
 }
 
 }  // namespace ldm

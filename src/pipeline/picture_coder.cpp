@@ -10,6 +10,7 @@
 #include "ldm/core/random.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/component_factory.h"
+#include "ldm/loading/lazy_module.h"
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/image_tensor.h"
 

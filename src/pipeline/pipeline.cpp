@@ -1,8 +1,6 @@
 #include "ldm/pipeline/pipeline.h"
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/full.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
@@ -84,24 +82,8 @@ struct Pipeline::Impl {
 
   at::Tensor denoise(const Plan& plan, const at::Tensor& context, int first, int count,
                      const RunCallbacks& callbacks);
-  at::Tensor predict(const Plan& plan, const at::Tensor& model_input, double timestep,
-                     const Conditioning& conditioning);
   void run(const Plan& plan, const RunCallbacks& callbacks);
 };
-
-/// The guided prediction in fp32. model_input [B, C, h, w].
-at::Tensor Pipeline::Impl::predict(const Plan& plan, const at::Tensor& model_input, double timestep,
-                                   const Conditioning& conditioning) {
-  models::DenoiserImpl& unet = components->unet.get();
-  const Execution& execution = components->execution;
-  at::Tensor sample = model_input.repeat({plan.branches, 1, 1, 1}).to(execution.dtype);
-  if (conditioning.channels.defined()) sample = at::cat({sample, conditioning.channels}, 1);
-  const at::Tensor t =
-      at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
-  const at::Tensor predictions = unet.denoise(sample.contiguous(execution.memory_format), t,
-                                              conditioning.context, conditioning.class_labels);
-  return combine_branches(plan, predictions.to(at::kFloat));
-}
 
 /// Final latents [count, C, h, w] of images `first` … `first + count`.
 at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, int first,
@@ -113,7 +95,7 @@ at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, 
     randoms.emplace_back(plan.request.seed + static_cast<std::uint64_t>(first + k));
   }
   const auto condition = [&] { return make_conditioning(*components, plan, context, randoms); };
-  Conditioning conditioning;
+  std::shared_ptr<const Conditioning> conditioning;
   if (draws_before_latents(plan.condition)) conditioning = condition();
   at::Tensor latents = start_latents(*components, plan, planned, first, randoms);
   if (!draws_before_latents(plan.condition)) conditioning = condition();
@@ -127,8 +109,8 @@ at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, 
   for (int i = planned.begin; i < total; ++i) {
     const Stopwatch watch;
     const double timestep = scheduler.timesteps()[static_cast<std::size_t>(i)];
-    const at::Tensor prediction =
-        predict(plan, scheduler.scale_model_input(latents, i), timestep, conditioning);
+    const at::Tensor prediction = predict_guided(*components, plan, *conditioning,
+                                                 scheduler.scale_model_input(latents, i), timestep);
     at::Tensor noise;
     if (scheduler.needs_noise(i)) {
       noise = randn_each(randoms, plan.latent_shape).to(latents.device());

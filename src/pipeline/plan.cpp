@@ -182,10 +182,9 @@ PromptTokens tokenize(const Components& c, const std::string& prompt, LongPrompt
   const Encoding encoding = c.tokenizer->encode(prompt);
   PromptTokens tokens{encoding.ids, encoding.token_count, encoding.cut_text};
   if (policy == LongPrompt::kError && !tokens.cut_text.empty()) {
-    throw Error::input(
-        cat("the prompt has ", tokens.token_count, " tokens, ", c.tokenizer->max_length() - 2,
-            " fit; beyond them: \"", tokens.cut_text, "\""),
-        "shorten it, or use --long-prompt truncate");
+    throw Error::input(cat("the prompt has ", tokens.token_count, " tokens, ",
+                           c.tokenizer->capacity(), " fit; beyond them: \"", tokens.cut_text, "\""),
+                       "shorten it, or use --long-prompt truncate");
   }
   return tokens;
 }

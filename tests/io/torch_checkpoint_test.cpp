@@ -307,6 +307,25 @@ TEST_CASE("checkpoint: damaged weights are told with tensor and record, good one
   CHECK(rule_of([&] { file.check_all(); }) == "E_ZIP_CRC");
 }
 
+TEST_CASE(
+    "checkpoint: a span is kept while a tensor is read in pieces, and dropped when there is no "
+    "room") {
+  const std::string file = floats(100);
+  const ByteSource source(bytes_of(file));
+  SpanCache cache(100);
+  const SpanCache::Bytes first = cache.get(source, 0, 60);
+  CHECK(cache.get(source, 0, 60) == first);
+  CHECK(cache.get(source, 0, 50) != first);  // 110 bytes are too many
+  CHECK(cache.get(source, 0, 60) != first);
+  const SpanCache::Bytes again = cache.get(source, 0, 60);
+  CHECK(*again == *first);
+  cache.forget(0, 60);
+  CHECK(cache.get(source, 0, 60) != again);
+  const SpanCache::Bytes large = cache.get(source, 0, 101);
+  CHECK(cache.get(source, 0, 101) != large);
+  CHECK(error_of([&] { cache.get(source, 399, 2); }));
+}
+
 TEST_CASE("checkpoint: several threads read one file") {
   std::string big = floats(300'000);
   const std::string pickle = py_file(py_dict(
@@ -319,6 +338,12 @@ TEST_CASE("checkpoint: several threads read one file") {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&file, &wrong] {
       std::array<float, 10> part{};
+      std::array<float, 2> turned{};
+      for (const std::uint64_t at : {0U, 5000U, 299'998U}) {
+        file.read_part("turned", at * 4, std::as_writable_bytes(std::span(turned)));
+        // Row at / 3000, column at % 3000 of the transposed 3000 x 100.
+        if (turned[1] != static_cast<float>((at + 1) / 3000 + (at + 1) % 3000 * 100)) ++wrong;
+      }
       for (const std::uint64_t at : {0U, 1000U, 299'990U}) {
         file.read_part("all", at * 4, std::as_writable_bytes(std::span(part)));
         if (part[9] != static_cast<float>(at + 9)) ++wrong;

@@ -170,7 +170,7 @@ TEST_CASE("zip: the end records must agree with each other and the file") {
   CHECK(rule_for(with_byte(file, kLocator, 8, 1)) == "E_ZIP_ZIP64");
   CHECK(rule_for(with_byte(file, kLocator, 15, 1)) == "E_ZIP_ZIP64");
   CHECK(rule_for(with_byte(file, kLocator, 16, 2)) == "E_ZIP_ZIP64");
-  for (const std::size_t byte : {0, 4, 12, 14, 16, 20, 24, 32}) {
+  for (const std::size_t byte : {0U, 4U, 12U, 14U, 16U, 20U, 24U, 32U}) {
     CHECK(rule_for(with_byte(file, kEnd64, byte, 99)) == "E_ZIP_ZIP64");
   }
   ZipBytes plain = small_zip();
@@ -190,8 +190,8 @@ TEST_CASE("zip: caps hold before anything is allocated") {
   limits.max_directory_bytes = 10;
   CHECK(rule_of([&] { ZipArchive(source_of(file), limits); }) == "E_ZIP_LIMIT");
   // 2^56 records in both zip64 fields and the saturated plain ones.
-  for (const std::size_t byte : {31, 39}) file = with_byte(file, kEnd64, byte, 1);
-  for (const std::size_t byte : {8, 9, 10, 11}) file = with_byte(file, kEnd, byte, '\xFF');
+  for (const std::size_t byte : {31U, 39U}) file = with_byte(file, kEnd64, byte, 1);
+  for (const std::size_t byte : {8U, 9U, 10U, 11U}) file = with_byte(file, kEnd, byte, '\xFF');
   CHECK(rule_for(file) == "E_ZIP_LIMIT");
 }
 
@@ -255,14 +255,14 @@ TEST_CASE("zip: names lie in one folder and occur once") {
 
 TEST_CASE("zip: local headers, descriptors and places must agree with the directory") {
   const std::string file = small_zip().finish();
-  for (const std::size_t byte : {4, 6, 8, 10, 12, 14, 18, 22, 26}) {
+  for (const std::size_t byte : {4U, 6U, 8U, 10U, 12U, 14U, 18U, 22U, 26U}) {
     INFO(byte);
     CHECK(rule_for(with_byte(file, "PK\x03\x04", byte, 77)) == "E_ZIP_LOCAL");
   }
   CHECK(rule_for(with_byte(file, "PK\x03\x04", 0, 'Q')) == "E_ZIP_LOCAL");
   CHECK(rule_for(with_byte(file, "PK\x03\x04", 28, 77)) == "E_ZIP_LAYOUT");
   CHECK(rule_for(changed(file, "archive/data.pkl", "archive/Data.pkl")) == "E_ZIP_LOCAL");
-  for (const std::size_t byte : {0, 4, 8, 12}) {
+  for (const std::size_t byte : {0U, 4U, 8U, 12U}) {
     CHECK(rule_for(with_byte(file, "PK\x07\x08", byte, 77)) == "E_ZIP_DESCRIPTOR");
   }
   const std::size_t second = file.find(kCentral, file.find(kCentral) + 4);

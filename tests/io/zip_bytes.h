@@ -75,7 +75,7 @@ class ZipBytes {
   }
 
   static void add_number(std::string& out, std::uint64_t value, unsigned bytes) {
-    for (unsigned i = 0; i < bytes; ++i) out += static_cast<char>((value >> (8U * i)) & 0xFFU);
+    for (unsigned i = 0; i < bytes; ++i, value >>= 8U) out += static_cast<char>(value & 0xFFU);
   }
   static std::uint32_t crc_of(std::string_view data) {
     return static_cast<std::uint32_t>(

@@ -15,6 +15,7 @@
 
 #include "ldm/io/file.h"
 #include "ldm/io/pickle.h"
+#include "ldm/io/span_cache.h"
 #include "ldm/io/tensor_source.h"
 #include "ldm/io/torch_state_dict.h"
 #include "ldm/io/zip_archive.h"
@@ -80,6 +81,7 @@ class TorchCheckpoint final : public TensorSource {
   std::unordered_map<std::string_view, std::size_t> by_name_;
   std::map<std::string, std::int64_t, std::less<>> integers_;
   std::map<std::string, std::string> metadata_;
+  mutable SpanCache spans_{std::uint64_t{256} << 20U};
 };
 
 }  // namespace ldm

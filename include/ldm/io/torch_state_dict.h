@@ -32,9 +32,9 @@ struct TorchStateDict {
 /// The tensors that data.pkl describes: of the dict "state_dict" where the root has one, else of
 /// the root; names of nested dicts are joined with '.'. `integers` are those of the root
 /// ("global_step") and of the state dict. Lists, and keys that are neither text nor integer, are
-/// passed over. Errors are those of parse_pickle, E_CKPT_ROOT (no dict), E_CKPT_KEY (a truth value
-/// or fraction as a key), E_CKPT_DUP (a key or name twice) and E_CKPT_LIMIT (nested deeper than 64,
-/// which endless nesting is too, or more than a million entries).
+/// passed over. Errors are those of parse_pickle, E_CKPT_ROOT (no dict), E_CKPT_DUP (a key or name
+/// twice) and E_CKPT_LIMIT (nested deeper than 64, which endless nesting is too, or more than a
+/// million entries).
 TorchStateDict read_torch_state_dict(std::span<const std::byte> pickle,
                                      const PickleLimits& limits = {});
 

@@ -20,12 +20,16 @@ class FileDigests {
   void start(const std::vector<SourceFile>& files);
   /// A file's digest, waiting for it. Error::model when the file cannot be read.
   std::string of(const std::filesystem::path& path);
+  /// What vouches for a file: for its whole, or for each tensor by its own metadata. The latter is
+  /// read again, unless `own_hashes` says that the tensors were compared as they were loaded.
+  Integrity integrity(const std::filesystem::path& path, bool own_hashes);
 
  private:
   std::shared_future<std::string> future(const std::filesystem::path& path);
 
   std::mutex mutex_;
   std::map<std::filesystem::path, std::shared_future<std::string>> digests_;
+  std::map<std::filesystem::path, Integrity> verdicts_;
 };
 
 /// What is known of the files of one component after their whole contents were hashed.

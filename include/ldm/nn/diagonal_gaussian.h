@@ -15,7 +15,7 @@ struct DiagonalGaussian {
   /// Whether `sample` needs no noise.
   bool is_point() const { return !std.defined(); }
 
-  /// mean + std * noise (the mean alone for a point). noise [B, C, h, w] standard normal, any float dtype → in the mean's dtype.
+  /// mean + std * noise (a point: the mean), in its dtype. noise [B, C, h, w] standard normal.
   at::Tensor sample(const at::Tensor& noise) const;
   /// The most likely latents: the mean.
   at::Tensor mode() const { return mean; }

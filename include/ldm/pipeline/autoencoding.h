@@ -2,8 +2,6 @@
 
 #include <vector>
 
-#include "ldm/loading/lazy_module.h"
-#include "ldm/models/autoencoder.h"
 #include "ldm/pipeline/request.h"
 
 namespace at {
@@ -13,6 +11,14 @@ class Tensor;
 namespace ldm {
 
 class ImageRandom;
+template <typename Module>
+class Lazy;
+namespace models {
+struct AutoencoderImpl;
+}
+namespace nn {
+struct DiagonalGaussian;
+}
 
 using LazyAutoencoder = Lazy<models::AutoencoderImpl>;
 

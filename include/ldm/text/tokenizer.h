@@ -42,6 +42,8 @@ class Tokenizer {
   virtual std::int64_t pad_id() const = 0;
   /// Ids of an encoding, BOS and EOS included: 77 for all models of the family.
   virtual std::size_t max_length() const = 0;
+  /// Tokens of a prompt that fit an encoding: max_length without BOS (where there is one) and EOS.
+  std::size_t capacity() const { return max_length() - (bos_id() >= 0 ? 2 : 1); }
   /// One more than the largest id; the text encoder's embedding needs as many rows.
   virtual std::int64_t vocab_size() const = 0;
 };

@@ -3,7 +3,6 @@
 #include <span>
 
 #include "ldm/io/hash.h"
-#include "ldm/io/open_tensors.h"
 
 namespace ldm {
 
@@ -30,7 +29,7 @@ Integrity FileDigests::integrity(const std::filesystem::path& path, bool own_has
   Integrity verdict = check_whole_file(path, digest);
   if (verdict.state == IntegrityState::kUnverified) {
     verdict = own_hashes ? Integrity{IntegrityState::kVerified, "its own metadata", {}, {}, {}}
-                         : check_tensor_hashes(*open_tensors(path));
+                         : check_own_hashes(path);
   }
   return verdicts_[path] = verdict;
 }

@@ -15,15 +15,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A file of one tensor, with its digest in the metadata when `vouched`.
-fs::path write_file(const test::TempDir& dir, const char* name, bool vouched) {
+/// A file of one tensor, with digests in its metadata when `vouched`.
+fs::path write_file(const test::TempDir& dir, const std::string& stem, bool vouched) {
   const std::vector<float> values = {1, 2, 3, 4};
-  const auto bytes = std::as_bytes(std::span(values));
-  const std::vector<TensorData> tensors = {{"a", DType::F32, {4}, bytes}};
-  std::map<std::string, std::string> metadata;
-  if (vouched) metadata["sha256:a"] = sha256_hex(bytes);
-  write_safetensors(dir / name, tensors, metadata, IfExists::kReplace);
-  return dir / name;
+  const std::vector<TensorData> tensors = {
+      {"a", DType::F32, {4}, std::as_bytes(std::span(values))}};
+  const fs::path plain = dir / (stem + ".safetensors");
+  write_safetensors(plain, tensors, {}, IfExists::kReplace);
+  if (!vouched) return plain;
+  TensorWriteOptions options;
+  options.if_exists = IfExists::kReplace;
+  const WeightFiles source = WeightFiles::open_file(plain);
+  return write_tensors(source, dir.path(), stem + "-vouched", options).files.front();
 }
 
 FilesVerdict judge(const fs::path& file, bool own_hashes = false) {
@@ -35,7 +38,7 @@ FilesVerdict judge(const fs::path& file, bool own_hashes = false) {
 
 TEST_CASE("files that nothing vouches for are said to be unverified") {
   const test::TempDir dir;
-  const fs::path file = write_file(dir, "plain.safetensors", false);
+  const fs::path file = write_file(dir, "plain", false);
   const FilesVerdict verdict = judge(file);
   CHECK(verdict.sha256 == sha256_file(file));
   CHECK(verdict.integrity.find("unverified") == 0);
@@ -43,17 +46,17 @@ TEST_CASE("files that nothing vouches for are said to be unverified") {
 
 TEST_CASE("a digest beside the file or in its metadata vouches for it") {
   const test::TempDir dir;
-  const fs::path own = write_file(dir, "own.safetensors", true);
+  const fs::path own = write_file(dir, "own", true);
   CHECK(judge(own).integrity == "verified by its own metadata");
   CHECK(judge(own, true).integrity == "verified by its own metadata");
-  const fs::path beside = write_file(dir, "beside.safetensors", false);
+  const fs::path beside = write_file(dir, "beside", false);
   dir.write("beside.safetensors.sha256", sha256_file(beside) + "  beside.safetensors\n");
   CHECK(judge(beside).integrity.find("verified by beside.safetensors.sha256") == 0);
 }
 
 TEST_CASE("a file that differs from its digest is refused with the tensor's name") {
   const test::TempDir dir;
-  const fs::path own = write_file(dir, "own.safetensors", true);
+  const fs::path own = write_file(dir, "own", true);
   std::fstream file(own, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(-1, std::ios::end);
   file.put('\x41');
@@ -69,8 +72,8 @@ TEST_CASE("a file that differs from its digest is refused with the tensor's name
 
 TEST_CASE("shards have one digest, that of their digests, and the worst verdict") {
   const test::TempDir dir;
-  const fs::path own = write_file(dir, "own.safetensors", true);
-  const fs::path plain = write_file(dir, "plain.safetensors", false);
+  const fs::path own = write_file(dir, "own", true);
+  const fs::path plain = write_file(dir, "plain", false);
   FileDigests digests;
   const std::vector<SourceFile> files = {{own, fs::file_size(own)}, {plain, fs::file_size(plain)}};
   digests.start(files);

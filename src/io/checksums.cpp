@@ -128,25 +128,32 @@ std::string hash_header(const SafetensorsFile& file, const std::string& own) {
 
 }  // namespace
 
-Integrity check_own_hashes(const fs::path& path) {
-  const auto source = open_tensors(path);
-  const auto& metadata = source->metadata();
-  const auto own = metadata.find(std::string(kHeaderHashKey));
-  const bool any =
-      own != metadata.end() || std::any_of(metadata.begin(), metadata.end(), [](const auto& item) {
-        return item.first.starts_with(kTensorHashPrefix);
-      });
+Integrity check_tensor_hashes(const TensorSource& tensors) {
+  const auto& metadata = tensors.metadata();
+  const bool any = std::any_of(metadata.begin(), metadata.end(), [](const auto& item) {
+    return item.first == kHeaderHashKey || item.first.starts_with(kTensorHashPrefix);
+  });
   if (!any) return {};
-  for (const std::string& name : source->names()) {
+  for (const std::string& name : tensors.names()) {
     const auto expected = metadata.find(cat(kTensorHashPrefix, name));
     if (expected == metadata.end()) return mismatch(name, "a digest", "none");
-    std::string found = hash_tensor(*source, *source->find(name));
+    std::string found = hash_tensor(tensors, *tensors.find(name));
     if (found != expected->second) return mismatch(name, expected->second, std::move(found));
   }
-  if (own == metadata.end() || !is_digest(own->second)) return mismatch({}, "a digest", "none");
+  return {IntegrityState::kVerified, kOwnMetadata, {}, {}, {}};
+}
+
+Integrity check_own_hashes(const fs::path& path) {
+  const auto source = open_tensors(path);
+  Integrity tensors = check_tensor_hashes(*source);
+  if (tensors.state != IntegrityState::kVerified) return tensors;
+  const auto own = source->metadata().find(std::string(kHeaderHashKey));
+  if (own == source->metadata().end() || !is_digest(own->second)) {
+    return mismatch({}, "a digest", "none");
+  }
   std::string found = hash_header(SafetensorsFile(path), own->second);
   if (found != own->second) return mismatch({}, own->second, std::move(found));
-  return {IntegrityState::kVerified, kOwnMetadata, {}, {}, {}};
+  return tensors;
 }
 
 Integrity check_whole_file(const fs::path& file, const std::string& sha256) {

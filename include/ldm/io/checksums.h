@@ -30,8 +30,11 @@ Integrity check_integrity(const std::filesystem::path& file, const std::string& 
 /// The first three of these, which vouch for whole files.
 Integrity check_whole_file(const std::filesystem::path& file, const std::string& sha256 = {});
 
-/// The digests in the metadata of a .safetensors file: kUnverified where there are none, kMismatch
-/// where one is wrong or some are missing.
+/// The per-tensor digests in a source's metadata: kUnverified where there are none, kMismatch where
+/// one is wrong or some are missing.
+Integrity check_tensor_hashes(const TensorSource& tensors);
+
+/// The same for a .safetensors file, and its header's digest.
 Integrity check_own_hashes(const std::filesystem::path& file);
 
 /// Error::model E_SUM_MISMATCH, naming the tensor where known; nothing for the other states.

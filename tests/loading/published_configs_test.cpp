@@ -79,7 +79,7 @@ TEST_CASE("every network of configs/ has diffusers' parameter names and shapes",
       ++networks;
     }
   }
-  CHECK(networks == 38);
+  CHECK(networks == 42);
 }
 
 TEST_CASE("the denoisers of configs/ compute what diffusers' compute", "[golden]") {
@@ -130,7 +130,10 @@ TEST_CASE("a family's parts fit together") {
         make_autoencoder(component(autoencoder, parts[autoencoder]))->shape();
     CHECK(unet.out_channels == vae.latent_channels);
     std::int64_t context = 0;
-    if (parts.contains("text_encoder")) context = parts["text_encoder"]["hidden_size"];
+    if (parts.contains("text_encoder")) {
+      const json& text = parts["text_encoder"];
+      context = text.value("project_dim", text["hidden_size"].get<std::int64_t>());
+    }
     if (parts.contains("bert")) context = parts["bert"]["d_model"];
     if (parts.contains("class_embedder")) context = parts["class_embedder"]["embed_dim"];
     CHECK(unet.context_dim == context);

@@ -96,7 +96,7 @@ TEST_CASE("events start with their name and schema, one line each") {
   const Error error = Error::input("bad\nprompt \x1b[31m", "fix it");
   const std::vector<std::pair<nlohmann::ordered_json, std::string>> events = {
       {plan_event(facts, {"a.png", "b.png"}), "plan"},
-      {load_event({"unet", 1.5, "ab"}), "load"},
+      {load_event({"unet", 1.5, "ab", "unverified: x"}), "load"},
       {step_event({0, 2, 0, 1, 999, 0.25}), "step"},
       {image_event("a.png", 42, 0, "ab"), "image"},
       {warning_event({LogLevel::kWarning, "prompt-truncated", "m", "h"}), "warning"},

@@ -70,6 +70,20 @@ Error nothing_found(const fs::path& folder, const std::string& stem, const std::
   return Error::model(what, "rename or download the weights under that name");
 }
 
+/// Whether a shard that is a link leads to where shards may be: the index's own folder, or the
+/// blobs of the Hugging Face cache that this folder is a snapshot in.
+bool leads_to_a_shard(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_symlink(path, error)) return true;
+  const fs::path home = fs::weakly_canonical(path.parent_path(), error);
+  const fs::path found = fs::weakly_canonical(path, error).parent_path();
+  if (found == home) return true;
+  for (fs::path up = home; up.has_relative_path(); up = up.parent_path()) {
+    if (up.filename() == "snapshots" && found == up.parent_path() / "blobs") return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::map<std::string, std::string> parse_weight_map(std::string_view text) {
@@ -128,6 +142,11 @@ WeightFiles WeightFiles::open_index(const fs::path& path) {
   for (const auto& [tensor, shard] : map) shards.insert(shard);
   std::vector<std::string> absent;
   for (const std::string& shard : shards) {
+    if (!leads_to_a_shard(path.parent_path() / shard)) {
+      throw Error::model_rule("E_IDX_PATH", cat("shard ", shard, " is a link to another folder"),
+                              "put the shards beside their index")
+          .with_context(path.string());
+    }
     if (!is_present(path.parent_path() / shard)) absent.push_back(shard);
   }
   constexpr std::size_t kMost = 5;

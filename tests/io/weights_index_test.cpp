@@ -86,6 +86,23 @@ TEST_CASE("weights: variants are tried in order and a substitute is logged") {
                                    Contains("only model.fp16.safetensors, model.safetensors"));
 }
 
+TEST_CASE("weights: shards that are links lead beside the index or to the cache's blobs") {
+  const test::TempDir dir;
+  const auto link_to = [&dir](const std::string& folder, const std::string& target) {
+    dir.write(folder + "/model-2.safetensors", shard({"b", "c"}));
+    dir.write(folder + "/model.safetensors.index.json", kIndex);
+    std::filesystem::create_symlink(target, dir / folder / "model-1.safetensors");
+    return WeightFiles::open(dir / folder, "model").size();
+  };
+  dir.write("repo/blobs/0123abcd", shard({"a"}));
+  dir.write("elsewhere/x.safetensors", shard({"a"}));
+  dir.write("beside/other.safetensors", shard({"a"}));
+  CHECK(link_to("repo/snapshots/rev/unet", "../../../blobs/0123abcd") == 3);
+  CHECK(link_to("beside", "other.safetensors") == 3);
+  CHECK(test::rule_of([&] { link_to("out", "../elsewhere/x.safetensors"); }) == "E_IDX_PATH");
+  CHECK(test::rule_of([&] { link_to("up", "../repo/blobs/0123abcd"); }) == "E_IDX_PATH");
+}
+
 TEST_CASE("weights: what is there instead is named") {
   const test::TempDir folder;
   const auto error = [&] { return error_of([&] { WeightFiles::open(folder.path(), "model"); }); };

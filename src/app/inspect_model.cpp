@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <map>
 
@@ -18,6 +19,8 @@ constexpr std::array<const char*, 14> kTellingFields = {
     "block_out_channels", "cross_attention_dim", "attention_head_dim", "hidden_size",
     "num_hidden_layers",  "num_attention_heads", "hidden_act",         "use_linear_projection",
     "upcast_attention",   "scaling_factor"};
+
+constexpr std::size_t kMostDropped = 12;
 
 std::int64_t element_count(const TensorInfo& info) {
   std::int64_t count = 1;
@@ -52,6 +55,7 @@ Json model_json(const ModelFiles& folder, const std::string& name) {
   Json out = {{"schema", 1}, {"model", name}, {"path", folder.path.string()}};
   out["family"] = folder.family.name;
   out["evidence"] = folder.family.evidence;
+  out["dropped"] = folder.dropped;
   out["defaults"] = Json::object();
   GenerationDefaults defaults = folder.defaults;
   defaults.visit([&out](const char* key, const auto& value) {
@@ -97,6 +101,13 @@ void print_model(const Json& model, Console& console) {
                      model["family"].get<std::string>()));
   for (const Json& evidence : model["evidence"]) {
     console.result("  because     " + escape_control(evidence.get<std::string>()));
+  }
+  const std::size_t dropped = model["dropped"].size();
+  for (std::size_t i = 0; i < std::min(dropped, kMostDropped); ++i) {
+    console.result("  not used    " + escape_control(model["dropped"][i].get<std::string>()));
+  }
+  if (dropped > kMostDropped) {
+    console.result(cat("  not used    and ", dropped - kMostDropped, " more; --json lists all"));
   }
   const auto scheduler = model["scheduler"].find("_class_name");
   if (scheduler != model["scheduler"].end() && scheduler->is_string()) {

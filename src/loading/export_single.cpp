@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -107,6 +108,30 @@ bool is_telling(const std::string& key) {
   return !ignored.contains(key);
 }
 
+/// What a field means that a config leaves out: diffusers' defaults of those that its newer
+/// versions write and older ones did not.
+Json default_of(const std::string& key) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kDefaults = {{
+      {"addition_embed_type_num_heads", "64"},
+      {"attention_type", "\"default\""},
+      {"class_embeddings_concat", "false"},
+      {"conv_in_kernel", "3"},
+      {"conv_out_kernel", "3"},
+      {"dual_cross_attention", "false"},
+      {"mid_block_add_attention", "true"},
+      {"mid_block_scale_factor", "1"},
+      {"resnet_out_scale_factor", "1.0"},
+      {"resnet_skip_time_act", "false"},
+      {"time_embedding_type", "\"positional\""},
+      {"use_post_quant_conv", "true"},
+      {"use_quant_conv", "true"},
+  }};
+  for (const auto& [name, value] : kDefaults) {
+    if (name == key) return Json::parse(value);
+  }
+  return nullptr;
+}
+
 /// A list of one value all over says the same as the value.
 Json plain(const Json& value) {
   if (!value.is_array() || value.empty()) return value;
@@ -130,7 +155,7 @@ void compare_configs(const ComponentFiles& had, const ComponentFiles& read,
                      std::vector<std::string>& warnings) {
   for (const auto& [key, value] : had.config.items()) {
     const auto found = read.config.find(key);
-    const Json other = found == read.config.end() ? Json() : *found;
+    const Json other = found == read.config.end() ? default_of(key) : *found;
     if (!is_telling(key) || same(value, other)) continue;
     warnings.push_back(cat(had.name, ".", key, " is ", value.dump(),
                            " and readers of the file will assume ", other.dump()));

@@ -20,7 +20,7 @@ class MemoryTensors {
     std::vector<float> values(count);
     for (std::size_t i = 0; i < count; ++i) values[i] = first + static_cast<float>(i);
     std::vector<std::byte> bytes(count * sizeof(float));
-    std::memcpy(bytes.data(), values.data(), bytes.size());
+    if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
     source->add_value(name, DType::F32, std::move(shape), std::move(bytes));
   }
 

@@ -14,6 +14,7 @@
 #include "ldm/loading/open.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/pipeline.h"
+#include "tests/pipeline/pictures.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tensors.h"
@@ -22,19 +23,11 @@ namespace ldm {
 namespace {
 
 namespace fs = std::filesystem;
+using test::image_of;
 
 void write_json(const fs::path& path, const nlohmann::json& value) {
   fs::create_directories(path.parent_path());
   std::ofstream(path) << value.dump();
-}
-
-std::shared_ptr<const Image> image_of(const at::Tensor& rgb) {
-  auto image = std::make_shared<Image>();
-  image->height = static_cast<int>(rgb.size(0));
-  image->width = static_cast<int>(rgb.size(1));
-  const auto* bytes = rgb.const_data_ptr<std::uint8_t>();
-  image->rgb.assign(bytes, bytes + rgb.numel());
-  return image;
 }
 
 /// runs/sd1 with the golden's own first convolution (and noise-level table) of `kind`.

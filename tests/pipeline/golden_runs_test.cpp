@@ -10,6 +10,7 @@
 #include "ldm/loading/open.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/pipeline.h"
+#include "tests/pipeline/pictures.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tensors.h"
@@ -19,15 +20,6 @@ namespace {
 
 std::filesystem::path model_path(const std::string& name) {
   return name == "default" ? default_model() : test::test_file("golden/runs/" + name);
-}
-
-std::shared_ptr<const Image> init_image(const at::Tensor& rgb) {
-  auto image = std::make_shared<Image>();
-  image->height = static_cast<int>(rgb.size(0));
-  image->width = static_cast<int>(rgb.size(1));
-  const auto* bytes = rgb.const_data_ptr<std::uint8_t>();
-  image->rgb.assign(bytes, bytes + rgb.numel());
-  return image;
 }
 
 Request request_of(const nlohmann::json& c) {
@@ -69,7 +61,7 @@ void check_case(Pipeline& pipeline, const test::Golden& golden, const std::strin
   INFO(key << " " << described.dump());
   Request request = request_of(described);
   if (golden.has(key + ".init_image"))
-    request.init_image = init_image(golden.at(key + ".init_image"));
+    request.init_image = test::image_of(golden.at(key + ".init_image"));
   for (const int batch : {1, 2}) {
     if (batch > request.num_images) continue;
     INFO("batch " << batch);

@@ -28,8 +28,9 @@ Integrity FileDigests::integrity(const std::filesystem::path& path, bool own_has
   if (found != verdicts_.end()) return found->second;
   Integrity verdict = check_whole_file(path, digest);
   if (verdict.state == IntegrityState::kUnverified) {
-    verdict = own_hashes ? Integrity{IntegrityState::kVerified, "its own metadata", {}, {}, {}}
-                         : check_own_hashes(path);
+    // True of the caller's tensors alone, so not remembered for the file's other components.
+    if (own_hashes) return {IntegrityState::kVerified, "its own metadata", {}, {}, {}};
+    verdict = check_own_hashes(path);
   }
   return verdicts_[path] = verdict;
 }

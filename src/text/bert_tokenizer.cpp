@@ -207,16 +207,11 @@ BertTokenizer BertTokenizer::from_folder(const fs::path& folder) {
   }
 }
 
-std::vector<FramedTokenizer::PlacedToken> BertTokenizer::scan(std::string_view prompt) const {
-  std::vector<PlacedToken> tokens;
-  for (const auto& part : impl_->added.raw().split(prompt)) {
-    if (part.id) {
-      tokens.push_back({*part.id, part.begin});
-    } else {
-      impl_->scan_text(prompt.substr(part.begin, part.end - part.begin), part.begin, tokens);
-    }
-  }
-  return tokens;
+const AddedTokenSplitter& BertTokenizer::raw_tokens() const { return impl_->added.raw(); }
+
+void BertTokenizer::scan_text(std::string_view text, std::size_t offset,
+                              std::vector<PlacedToken>& tokens) const {
+  impl_->scan_text(text, offset, tokens);
 }
 
 std::string_view BertTokenizer::piece(std::int64_t id) const {

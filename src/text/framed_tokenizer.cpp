@@ -28,6 +28,18 @@ void check_prompt(std::string_view prompt) {
 
 }  // namespace
 
+std::vector<FramedTokenizer::PlacedToken> FramedTokenizer::scan(std::string_view prompt) const {
+  std::vector<PlacedToken> tokens;
+  for (const AddedTokenSplitter::Part& part : raw_tokens().split(prompt)) {
+    if (part.id) {
+      tokens.push_back({*part.id, part.begin});
+    } else {
+      scan_text(prompt.substr(part.begin, part.end - part.begin), part.begin, tokens);
+    }
+  }
+  return tokens;
+}
+
 Encoding FramedTokenizer::encode(std::string_view prompt) const {
   check_prompt(prompt);
   const std::vector<PlacedToken> tokens = scan(prompt);

@@ -196,17 +196,11 @@ SentencePieceTokenizer SentencePieceTokenizer::from_folder(const fs::path& folde
   }
 }
 
-std::vector<FramedTokenizer::PlacedToken> SentencePieceTokenizer::scan(
-    std::string_view prompt) const {
-  std::vector<PlacedToken> tokens;
-  for (const auto& part : impl_->added->raw().split(prompt)) {
-    if (part.id) {
-      tokens.push_back({*part.id, part.begin});
-    } else {
-      impl_->scan_text(prompt.substr(part.begin, part.end - part.begin), part.begin, tokens);
-    }
-  }
-  return tokens;
+const AddedTokenSplitter& SentencePieceTokenizer::raw_tokens() const { return impl_->added->raw(); }
+
+void SentencePieceTokenizer::scan_text(std::string_view text, std::size_t offset,
+                                       std::vector<PlacedToken>& tokens) const {
+  impl_->scan_text(text, offset, tokens);
 }
 
 std::string_view SentencePieceTokenizer::piece(std::int64_t id) const { return impl_->piece(id); }

@@ -29,7 +29,9 @@ class CLIPTokenizer final : public FramedTokenizer {
  private:
   struct Impl;
   explicit CLIPTokenizer(std::shared_ptr<const Impl> impl);
-  std::vector<PlacedToken> scan(std::string_view prompt) const override;
+  const AddedTokenSplitter& raw_tokens() const override;
+  void scan_text(std::string_view text, std::size_t offset,
+                 std::vector<PlacedToken>& tokens) const override;
 
   std::shared_ptr<const Impl> impl_;
 };

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ldm/text/added_tokens.h"
 #include "ldm/text/tokenizer.h"
 
 namespace ldm {
@@ -36,10 +37,16 @@ class FramedTokenizer : public Tokenizer {
 
   explicit FramedTokenizer(const PromptFrame& frame) : frame_(frame) {}
 
-  /// All tokens of a prompt that is known to be well-formed UTF-8 of at most 64 KiB without NUL.
-  virtual std::vector<PlacedToken> scan(std::string_view prompt) const = 0;
+  /// The tokens that are found in a prompt as they stand, before anything else is done with it.
+  virtual const AddedTokenSplitter& raw_tokens() const = 0;
+  /// Appends the tokens of a stretch of the prompt between those, which begins at its byte
+  /// `offset`.
+  virtual void scan_text(std::string_view text, std::size_t offset,
+                         std::vector<PlacedToken>& tokens) const = 0;
 
  private:
+  std::vector<PlacedToken> scan(std::string_view prompt) const;
+
   PromptFrame frame_;
 };
 

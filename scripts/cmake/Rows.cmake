@@ -35,3 +35,11 @@ function(ldm_generate_version target)
   set_source_files_properties("${PROJECT_SOURCE_DIR}/src/core/version.cpp" PROPERTIES
     COMPILE_DEFINITIONS "LDM_VERSION=\"${PROJECT_VERSION}\";LDM_REVISION=\"${revision}\"")
 endfunction()
+
+# ldm_program(NAME SOURCE LIBRARIES …): an executable in bin/.
+function(ldm_program name source)
+  cmake_parse_arguments(PROGRAM "" "" "LIBRARIES" ${ARGN})
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE ${PROGRAM_LIBRARIES} ldm_warnings)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+endfunction()

@@ -52,6 +52,12 @@ struct Pending {
 
 }  // namespace
 
+at::Tensor picture_tensor(const Image& picture) {
+  at::Tensor planes = at::empty({3, picture.height, picture.width}, at::kFloat);
+  write_planes(picture, planes.mutable_data_ptr<float>());
+  return planes;
+}
+
 struct BatchLoader::Impl {
   Impl(const Dataset& source, const SampleOrder& sample_order, const PictureOptions& how,
        std::uint64_t run_seed, int threads)

@@ -195,7 +195,8 @@ def make_shard(job):
     out = pathlib.Path(options.output)
     archive = None
     if options.tar_shards:
-        archive = tarfile.open(out / f"{split}-{first // SHARD:06}.tar", "w",
+        (out / split).mkdir(exist_ok=True)
+        archive = tarfile.open(out / split / f"{first // SHARD:06}.tar", "w",
                                format=tarfile.USTAR_FORMAT)
     else:
         (out / split / f"{first // SHARD:03}").mkdir(parents=True, exist_ok=True)

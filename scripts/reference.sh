@@ -26,7 +26,7 @@ has_cuda_libs() {
 
 needs_path=no
 ! has_cuda_libs || needs_path=yes
-pins="torch==2.11.0 diffusers==0.42.1 transformers==5.23.0 sentencepiece==0.2.3 $needs_path"
+pins="torch==2.11.0 diffusers==0.42.1 transformers==5.23.0 sentencepiece==0.2.3 scikit-image==0.26.0 $needs_path"
 if [ "$(cat "$target/pins.txt" 2>/dev/null)" != "$pins" ]; then
   say "making $target"
   python3 -m venv --clear "$target" ||
@@ -41,11 +41,12 @@ if [ "$(cat "$target/pins.txt" 2>/dev/null)" != "$pins" ]; then
     say "torch 2.11.0 and CUDA's libraries (2.5 GB)"
     pip install torch==2.11.0
   fi
-  say "diffusers 0.42.1, transformers 5.23.0, sentencepiece, OpenVINO"
+  say "diffusers 0.42.1, transformers 5.23.0, sentencepiece, scikit-image, OpenVINO"
   pip install numpy pillow scipy psutil regex requests tqdm filelock packaging pyyaml \
     typing_extensions sympy networkx jinja2 fsspec importlib_metadata safetensors httpx httpx2 \
     typer
   pip install sentencepiece==0.2.3
+  pip install --no-deps scikit-image==0.26.0 lazy_loader==0.6
   pip install --no-deps diffusers==0.42.1 transformers==5.23.0 tokenizers==0.23.3 \
     huggingface_hub==2.4.0 hf-xet openvino==2026.4.1 openvino-telemetry
   printf '%s' "$pins" >"$target/pins.txt"

@@ -19,6 +19,7 @@ LDM_FUZZ_TARGET(zip)
 LDM_FUZZ_TARGET(pickle)
 LDM_FUZZ_TARGET(checkpoint)
 LDM_FUZZ_TARGET(index)
+LDM_FUZZ_TARGET(tar)
 #undef LDM_FUZZ_TARGET
 
 namespace ldm {
@@ -52,6 +53,7 @@ TEST_CASE("fuzz corpus: checkpoint") {
   replay(fuzz_checkpoint, test::test_file("fuzz/corpus/checkpoint"));
 }
 TEST_CASE("fuzz corpus: index") { replay(fuzz_index, test::test_file("fuzz/corpus/index")); }
+TEST_CASE("fuzz corpus: tar") { replay(fuzz_tar, test::test_file("fuzz/corpus/tar")); }
 
 }  // namespace
 }  // namespace ldm

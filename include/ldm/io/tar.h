@@ -10,8 +10,8 @@ namespace ldm {
 
 struct TarLimits {
   std::uint64_t max_entries = 10'000'000;
-  std::uint64_t max_name_bytes = 4096;              ///< of one entry, however it is stored
-  std::uint64_t max_extended_bytes = 64U << 10U;    ///< of one pax or long-name header's text
+  std::uint64_t max_name_bytes = 4096;            ///< of one entry, however it is stored
+  std::uint64_t max_extended_bytes = 64U << 10U;  ///< of one pax or long-name header's text
 };
 
 /// One regular file in an archive.

@@ -13,6 +13,9 @@
 
 namespace ldm::train {
 
+/// A picture as networks read it: [3, H, W] fp32 in [-1, 1], x / 127.5 - 1.
+at::Tensor picture_tensor(const Image& picture);
+
 /// Consecutive samples of a run; element i of every member belongs to position first_position + i.
 struct Batch {
   std::int64_t first_position = 0;

@@ -1,6 +1,7 @@
 #include "ldm/train/training_loop.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/autocast_mode.h>
 
 #include <chrono>
@@ -10,8 +11,11 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
+#include "ldm/io/hash.h"
 #include "ldm/train/ema.h"
+#include "ldm/train/gradient_reducer.h"
 #include "ldm/train/gradients.h"
+#include "ldm/train/process_group.h"
 
 namespace ldm::train {
 namespace fs = std::filesystem;
@@ -26,6 +30,23 @@ std::map<std::string, double> Metrics::means() const {
   std::map<std::string, double> means;
   for (const auto& [name, sum] : sums_) means[name] = sum.first / sum.second;
   return means;
+}
+
+void Metrics::join(ProcessGroup& group) {
+  if (group.size() == 1) return;
+  at::Tensor all = at::zeros({static_cast<std::int64_t>(sums_.size()), 2}, at::kDouble);
+  auto rows = all.accessor<double, 2>();
+  std::int64_t row = 0;
+  for (const auto& item : sums_) {
+    rows[row][0] = item.second.first;
+    rows[row++][1] = item.second.second;
+  }
+  group.all_reduce_sum(all)->wait();
+  row = 0;
+  for (auto& item : sums_) {
+    item.second = {rows[row][0], rows[row][1]};
+    ++row;
+  }
 }
 
 namespace {
@@ -63,10 +84,13 @@ std::vector<at::Tensor> values_of(const std::vector<NamedParameter>& parameters)
 
 class Loop {
  public:
-  Loop(Task& task, const RunConfig& config, const LoopCallbacks& callbacks)
+  Loop(Task& task, const RunConfig& config, std::shared_ptr<ProcessGroup> group,
+       const LoopCallbacks& callbacks)
       : task_(task),
         config_(config),
         run_(config.run),
+        group_(std::move(group)),
+        share_(batch_share(config.run.batch_size, *group_)),
         callbacks_(callbacks),
         phases_(task.phases()),
         scaler_(run_.mixed_precision == "fp16"),
@@ -74,6 +98,8 @@ class Loop {
         device_(run_.device == "cuda" ? c10::DeviceType::CUDA : c10::DeviceType::CPU) {
     for (const Task::Phase& phase : phases_) {
       optimizers_.push_back(std::make_unique<AdamW>(phase.parameters, config.optimizer));
+      reducers_.push_back(
+          std::make_unique<GradientReducer>(values_of(phase.parameters), group_));
     }
     if (run_.ema_decay > 0) {
       ema_ = std::make_unique<Ema>(phases_.front().parameters, run_.ema_decay);
@@ -91,7 +117,9 @@ class Loop {
       throw Error::input(cat("no checkpoint to resume from below ", run_.output_dir),
                          "start without --resume");
     }
+    all_ranks_agree("the run's configuration", sha256_hex(config_.document.dump()), *group_);
     if (resume) restore(*latest);
+    group_->barrier();
   }
 
   RunResult run() {
@@ -102,9 +130,10 @@ class Loop {
       step();
       if (state_.step % run_.log_every == 0 || state_.step == run_.steps) report();
       if (run_.sample_every > 0 && state_.step % run_.sample_every == 0) sample();
-      stopped = callbacks_.stop && callbacks_.stop();
+      stopped = any_rank(callbacks_.stop && callbacks_.stop());
       if (state_.step % run_.checkpoint_every == 0 || state_.step == run_.steps || stopped) save();
     }
+    group_->close();
     return {state_.step, run_.steps, state_.skipped, saved_, state_.step == run_.steps};
   }
 
@@ -159,6 +188,7 @@ class Loop {
     AdamW& optimizer = *optimizers_[phase];
     optimizer.zero_grad();
     const bool loss_finite = backward(phase);
+    reducers_[phase]->finish();
     const std::vector<at::Tensor> values = values_of(optimizer.parameters());
     const bool finite = scaler_.unscale(values);
     const double norm = gradient_norm(values);
@@ -174,26 +204,39 @@ class Loop {
     return true;
   }
 
-  /// Adds up the gradients of a step's micro batches; whether all losses were finite.
+  /// Whether it is so on any rank.
+  bool any_rank(bool here) {
+    return group_->size() == 1 ? here : all_reduce_mean(here ? 1.0 : 0.0, *group_) > 0;
+  }
+
+  /// Adds up the gradients of this rank's micro batches; whether all losses on all ranks were
+  /// finite. Ranks run the same number of backward passes whatever they find.
   bool backward(std::size_t phase) {
-    const SampleRange all{state_.step * run_.batch_size, run_.batch_size};
-    const std::int64_t most = run_.micro_batch_size > 0 ? run_.micro_batch_size : all.count;
-    for (std::int64_t done = 0; done < all.count; done += most) {
-      const SampleRange part{all.first + done, std::min(most, all.count - done)};
+    const SampleRange mine{state_.step * run_.batch_size + share_.begin, share_.end - share_.begin};
+    const std::int64_t most = run_.micro_batch_size > 0 ? run_.micro_batch_size : mine.count;
+    bool finite = true;
+    for (std::int64_t done = 0; done < mine.count; done += most) {
+      const SampleRange part{mine.first + done, std::min(most, mine.count - done)};
       at::Tensor loss;
       {
         const Autocast autocast(run_.mixed_precision, device_);
         loss = task_.loss(phase, part, state_.step, metrics_);
       }
-      if (!std::isfinite(loss.item<double>())) return false;
-      const double share = static_cast<double>(part.count) / static_cast<double>(all.count);
-      scaler_.scale(loss * share).backward();
+      finite = finite && std::isfinite(loss.item<double>());
+      const double weight =
+          share_.weight * static_cast<double>(part.count) / static_cast<double>(mine.count);
+      if (done + most >= mine.count) reducers_[phase]->begin();
+      scaler_.scale(loss * weight).backward();
     }
-    return true;
+    return !any_rank(!finite);
   }
 
   void report() {
-    if (!callbacks_.report) return;
+    metrics_.join(*group_);
+    if (group_->rank() != 0 || !callbacks_.report) {
+      metrics_ = Metrics();
+      return;
+    }
     const double seconds = std::chrono::duration<double>(Clock::now() - mark_).count();
     const double steps = static_cast<double>(state_.step - marked_step_);
     StepReport report;
@@ -212,12 +255,17 @@ class Loop {
   }
 
   void sample() {
-    if (!callbacks_.sample) return;
+    if (group_->rank() != 0 || !callbacks_.sample) return;
     const EmaScope averaged(ema_.get());
     callbacks_.sample(state_.step);
   }
 
   void save() {
+    if (group_->rank() == 0) write_checkpoint();
+    group_->barrier();
+  }
+
+  void write_checkpoint() {
     const TensorMap all = tensors();
     const auto export_model = [this](const fs::path& folder) {
       const EmaScope averaged(ema_.get());
@@ -230,9 +278,12 @@ class Loop {
   Task& task_;
   const RunConfig& config_;
   const RunSettings& run_;
+  std::shared_ptr<ProcessGroup> group_;
+  BatchShare share_;
   const LoopCallbacks& callbacks_;
   std::vector<Task::Phase> phases_;
   std::vector<std::unique_ptr<AdamW>> optimizers_;
+  std::vector<std::unique_ptr<GradientReducer>> reducers_;
   std::unique_ptr<Ema> ema_;
   LossScaler scaler_;
   Checkpoints checkpoints_;
@@ -246,8 +297,9 @@ class Loop {
 
 }  // namespace
 
-RunResult train(Task& task, const RunConfig& config, bool resume, const LoopCallbacks& callbacks) {
-  Loop loop(task, config, callbacks);
+RunResult train(Task& task, const RunConfig& config, std::shared_ptr<ProcessGroup> group,
+                bool resume, const LoopCallbacks& callbacks) {
+  Loop loop(task, config, std::move(group), callbacks);
   loop.begin(resume);
   return loop.run();
 }

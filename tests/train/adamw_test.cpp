@@ -23,7 +23,8 @@ TEST_CASE("AdamW follows the paper's update") {
   AdamW optimizer({{"w", value}}, config);
   at::Tensor average = at::zeros_like(expected), square = at::zeros_like(expected);
   for (int t = 1; t <= 5; ++t) {
-    const at::Tensor gradient = at::randn({3, 4}, draw_for(0, "gradient", static_cast<unsigned>(t)));
+    const at::Tensor gradient =
+        at::randn({3, 4}, draw_for(0, "gradient", static_cast<unsigned>(t)));
     value.mutable_grad() = gradient.clone();
     const double factor = 1.0 / t;
     optimizer.step(factor);

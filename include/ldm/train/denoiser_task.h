@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,10 +20,11 @@ namespace ldm::train {
 
 /// The fields of a run's "denoising" section.
 struct DenoisingConfig {
-  double min_snr_gamma = 5.0;      ///< 0: every timestep weighs the same
-  double condition_dropout = 0.1;  ///< part of the samples whose caption becomes empty, for guidance
-  bool cache_latents = true;       ///< encode pictures once, to OUTPUT_DIR/latents
-  std::string cache_folder;        ///< another place for them
+  double min_snr_gamma = 5.0;  ///< 0: every timestep weighs the same
+  double condition_dropout =
+      0.1;                    ///< part of the samples whose caption becomes empty, for guidance
+  bool cache_latents = true;  ///< encode pictures once, to OUTPUT_DIR/latents
+  std::string cache_folder;   ///< another place for them
   bool gradient_checkpointing = false;  ///< recompute the UNet's blocks instead of keeping them
   double text_learning_rate_factor = 1.0;
 
@@ -40,7 +42,7 @@ struct DenoisingConfig {
 
 /// The samples that a denoiser learns from, by number.
 struct DenoiserBatch {
-  at::Tensor latents;             ///< [B, C, h, w] fp32, scaled
+  at::Tensor latents;  ///< [B, C, h, w] fp32, scaled
   std::vector<std::string> captions;
   std::vector<std::int64_t> class_labels;
 };

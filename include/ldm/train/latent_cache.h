@@ -28,9 +28,9 @@ class LatentCache {
     std::string identity;  ///< of the autoencoder: files made with another one are made anew
   };
   /// Encodes what is not there yet; files are written whole, so this can be stopped and repeated.
-  /// `progress` gets the numbers of samples done and to do. A picture that cannot be read is skipped:
-  /// its place is taken by the next readable one. Throws Error::input when none can be read and for
-  /// random crops or flips, Error::output.
+  /// `progress` gets the numbers of samples done and to do. A picture that cannot be read is
+  /// skipped: its place is taken by the next readable one. Throws Error::input when none can be
+  /// read and for random crops or flips, Error::output.
   LatentCache(const Dataset& dataset, const models::AutoencoderImpl& autoencoder, Options options,
               const std::function<void(std::int64_t, std::int64_t)>& progress);
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@
 #include "ldm/train/tensor_map.h"
 
 namespace ldm::train {
+
+class ProcessGroup;
 
 /// Samples of a run by their numbers: `count` of them from `first`. Numbers rise over the whole run
 /// and all processes; sample n of a run is the same whoever trains on it.
@@ -28,6 +31,8 @@ class Metrics {
   /// Adds a mean over `count` samples.
   void add(const std::string& name, double mean, std::int64_t count);
   std::map<std::string, double> means() const;
+  /// Adds the figures of all ranks, which have added to the same names.
+  void join(ProcessGroup& group);
 
  private:
   std::map<std::string, std::pair<double, double>> sums_;
@@ -94,12 +99,16 @@ struct RunResult {
   bool finished = false;             ///< else `stop` ended it
 };
 
-/// Trains: losses, gradients, clipping, updates, averages, checkpoints.
+/// Trains: losses, gradients averaged over the group while backward goes on, clipping, updates, averages, checkpoints.
 /// With `resume` it goes on from the latest checkpoint below /run/output_dir, bit for bit as if it
 /// had never stopped; without, a folder that has one is refused. Throws Error::input for a
 /// configuration that differs from the checkpoint's, Error::non_finite after max_skipped_steps
 /// steps in a row whose loss or gradients were not finite, Error::output when a checkpoint cannot
 /// be written.
-RunResult train(Task& task, const RunConfig& config, bool resume, const LoopCallbacks& callbacks);
+///
+/// Each rank takes its share of every batch; rank 0 reports, samples and saves. A stop that one rank
+/// is asked for stops all after the same step.
+RunResult train(Task& task, const RunConfig& config, std::shared_ptr<ProcessGroup> group,
+                bool resume, const LoopCallbacks& callbacks);
 
 }  // namespace ldm::train

@@ -36,19 +36,20 @@ void write_sheet(const train::AutoencoderTask& task, const at::Tensor& originals
 train::RunResult run(const tools::TrainArguments& arguments, app::Session& session) {
   const train::RunConfig config = train::read_run_config(
       arguments.config, {"data", "model", "loss", "codebook", "perceptual", "discriminator"});
+  const train::RunPlace place = train::find_place(config);
   train::PictureReader reader(config);
   const train::StartModel start = train::start_autoencoder(config);
   train::AutoencoderTask task(
-      start.description, start.autoencoder, config,
+      start.description, start.autoencoder, config, place,
       [&reader](train::SampleRange range) { return reader.patches(range); }, start.fine_tune);
-  train::LoopCallbacks callbacks = tools::follow_run(config, arguments, session);
+  train::LoopCallbacks callbacks = tools::follow_run(config, place, arguments, session);
   constexpr std::int64_t kShown = 8;
   const at::Tensor shown =
       config.run.sample_every > 0 ? reader.pictures({0, kShown}) : at::Tensor();
   callbacks.sample = [&](std::int64_t step) {
     write_sheet(task, shown, fs::path(config.run.output_dir) / "samples", step);
   };
-  const train::RunResult result = train::train(task, config, arguments.resume, callbacks);
+  const train::RunResult result = train::train(task, config, place, arguments.resume, callbacks);
   tools::list_skipped(config, reader.skipped());
   return result;
 }

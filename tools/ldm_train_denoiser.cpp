@@ -16,17 +16,18 @@ using namespace ldm;
 train::RunResult run(const tools::TrainArguments& arguments, app::Session& session) {
   const train::RunConfig config =
       train::read_run_config(arguments.config, {"data", "model", "denoising", "lora"});
+  const train::RunPlace place = train::find_place(config);
   train::DenoiserModel model = train::start_denoiser(config);
-  train::LoopCallbacks callbacks = tools::follow_run(config, arguments, session);
+  train::LoopCallbacks callbacks = tools::follow_run(config, place, arguments, session);
   constexpr std::int64_t kEvery = 2048;
-  train::LatentReader reader(config, model, [&](std::int64_t done, std::int64_t of) {
+  train::LatentReader reader(config, model, place, [&](std::int64_t done, std::int64_t of) {
     if (done % kEvery == 0 || done == of) {
       session.console.info(cat("encoded ", done, "/", of, " pictures"));
     }
   });
-  train::DenoiserTask task(std::move(model), config,
+  train::DenoiserTask task(std::move(model), config, place,
                            [&reader](train::SampleRange range) { return reader.batch(range); });
-  const train::RunResult result = train::train(task, config, arguments.resume, callbacks);
+  const train::RunResult result = train::train(task, config, place, arguments.resume, callbacks);
   tools::list_skipped(config, reader.skipped());
   return result;
 }

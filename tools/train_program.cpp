@@ -14,6 +14,7 @@
 #include "ldm/core/text.h"
 #include "ldm/core/version.h"
 #include "ldm/io/file.h"
+#include "ldm/train/process_group.h"
 
 namespace ldm::tools {
 namespace fs = std::filesystem;
@@ -61,14 +62,16 @@ void append_line(const fs::path& file, const std::string& line) {
 
 }  // namespace
 
-train::LoopCallbacks follow_run(const train::RunConfig& config, const TrainArguments& arguments,
-                                app::Session& session) {
+train::LoopCallbacks follow_run(const train::RunConfig& config, const train::RunPlace& place,
+                                const TrainArguments& arguments, app::Session& session) {
+  const bool first = place.group->rank() == 0;
+  if (!first) session.console.quiet = true;
   const fs::path folder = config.run.output_dir;
   std::error_code error;
   fs::create_directories(folder / "checkpoints", error);
   check_output_folder(folder);
   const fs::path log = folder / "log.jsonl";
-  if (arguments.resume) {
+  if (arguments.resume && first) {
     const auto latest =
         train::Checkpoints(folder / "checkpoints", config.run.keep_checkpoints).latest();
     if (latest) shorten_log(log, train::Checkpoints::read_state(*latest).step);
@@ -137,7 +140,9 @@ void run_train_program(const TrainProgram& program, std::span<const std::string>
     throw app::stopped_by_signal(app::received_signal(), static_cast<int>(result.step),
                                  static_cast<int>(result.of));
   }
-  if (!session.console.json) session.console.result(result.checkpoint.string());
+  if (!session.console.json && !result.checkpoint.empty()) {
+    session.console.result(result.checkpoint.string());
+  }
 }
 
 }  // namespace ldm::tools

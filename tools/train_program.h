@@ -31,8 +31,9 @@ void run_train_program(const TrainProgram& program, std::span<const std::string>
 /// Reports on stderr (or as `train_step` and `checkpoint` events), appends every report to
 /// OUTPUT_DIR/log.jsonl (lines of steps that a resumed run repeats go first), and stops at a
 /// signal.
-train::LoopCallbacks follow_run(const train::RunConfig& config, const TrainArguments& arguments,
-                                app::Session& session);
+/// Ranks other than 0 keep silent.
+train::LoopCallbacks follow_run(const train::RunConfig& config, const train::RunPlace& place,
+                                const TrainArguments& arguments, app::Session& session);
 
 /// Names the pictures that could not be read, in OUTPUT_DIR/skipped.txt and as warnings.
 void list_skipped(const train::RunConfig& config, std::span<const std::string> skipped);

@@ -2,7 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/bincount.h>
-#include <ATen/ops/empty_like.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/mse_loss.h>
 #include <ATen/ops/ones.h>
@@ -15,6 +15,7 @@
 #include "ldm/core/text.h"
 #include "ldm/nn/attention.h"
 #include "ldm/train/draws.h"
+#include "ldm/train/process_group.h"
 
 namespace ldm::train {
 
@@ -29,12 +30,16 @@ void CodebookConfig::validate(const std::string& where) const {
 }
 
 CodebookTraining::CodebookTraining(nn::VectorQuantizer quantizer, const CodebookConfig& config,
-                                   std::uint64_t seed, bool keep_codes)
-    : quantizer_(std::move(quantizer)), config_(config), seed_(seed) {
+                                   std::uint64_t seed, std::shared_ptr<ProcessGroup> group,
+                                   bool keep_codes)
+    : quantizer_(std::move(quantizer)), config_(config), seed_(seed), group_(std::move(group)) {
   const c10::AutoGradMode no_grad(false);
   at::Tensor& codes = quantizer_->embedding->weight;
   const auto count = static_cast<double>(codes.size(0));
-  if (!keep_codes) codes.uniform_(-1.0 / count, 1.0 / count, draw_for(seed, "codebook", 0));
+  if (!keep_codes) {
+    at::Tensor drawn = at::empty(codes.sizes(), at::kFloat);
+    codes.copy_(drawn.uniform_(-1.0 / count, 1.0 / count, draw_for(seed, "codebook", 0)));
+  }
   usage_ = at::ones({codes.size(0)}, codes.options().requires_grad(false));
   sums_ = codes.detach().clone();
   counts_ = at::zeros_like(usage_);
@@ -60,6 +65,10 @@ CodebookStep CodebookTraining::quantize(const at::Tensor& z) {
 
 void CodebookTraining::after_step(std::int64_t step, Metrics& metrics) {
   const c10::AutoGradMode no_grad(false);
+  if (group_->size() > 1) {
+    group_->all_reduce_sum(counts_)->wait();
+    group_->all_reduce_sum(totals_)->wait();
+  }
   const at::Tensor frequency = counts_ / counts_.sum();
   constexpr double kTiny = 1e-10;
   metrics.add("perplexity", (-(frequency * (frequency + kTiny).log()).sum()).exp().item<double>(),
@@ -85,7 +94,8 @@ void CodebookTraining::replace_dead(std::int64_t step) {
   const at::Tensor chosen =
       at::randint(vectors_.size(0), {dead.numel()},
                   draw_for(seed_, "dead codes", static_cast<std::uint64_t>(step)), at::kLong);
-  const at::Tensor fresh = vectors_.index_select(0, chosen.to(vectors_.device()));
+  at::Tensor fresh = vectors_.index_select(0, chosen.to(vectors_.device()));
+  if (group_->size() > 1) group_->broadcast(fresh, 0)->wait();
   quantizer_->embedding->weight.index_copy_(0, dead, fresh);
   usage_.index_fill_(0, dead, 1.0);
   sums_.index_copy_(0, dead, fresh);

@@ -50,13 +50,17 @@ void DenoisingConfig::validate(const std::string& where) const {
   require(text_learning_rate_factor >= 0, "text_learning_rate_factor", "is negative");
 }
 
-DenoiserTask::DenoiserTask(DenoiserModel model, const RunConfig& config,
+DenoiserTask::DenoiserTask(DenoiserModel model, const RunConfig& config, const RunPlace& place,
                            std::function<DenoiserBatch(SampleRange)> batches)
     : model_(std::move(model)),
       config_(read_section<DenoisingConfig>(config, "denoising")),
       seed_(static_cast<std::uint64_t>(config.run.seed)),
+      device_(place.device),
       process_(training_schedule(model_.files)),
-      batches_(std::move(batches)) {}
+      batches_(std::move(batches)) {
+  model_.unet->to(device_);
+  if (model_.text_encoder) model_.text_encoder->to(device_);
+}
 
 std::vector<Task::Phase> DenoiserTask::phases() {
   Phase phase{"denoiser", trained(*model_.unet, "unet."), 1.0};
@@ -90,7 +94,8 @@ at::Tensor DenoiserTask::condition_ids(const DenoiserBatch& batch, SampleRange s
 
 at::Tensor DenoiserTask::loss(std::size_t /*phase*/, SampleRange samples, std::int64_t /*step*/,
                               Metrics& metrics) {
-  const DenoiserBatch batch = batches_(samples);
+  DenoiserBatch batch = batches_(samples);
+  batch.latents = batch.latents.to(device_);
   std::vector<at::Tensor> noises, times;
   for (std::int64_t i = 0; i < samples.count; ++i) {
     const auto number = static_cast<std::uint64_t>(samples.first + i);
@@ -98,8 +103,8 @@ at::Tensor DenoiserTask::loss(std::size_t /*phase*/, SampleRange samples, std::i
     times.push_back(at::randint(process_.num_train_timesteps(), {},
                                 draw_for(seed_, "timestep", number), at::kLong));
   }
-  const at::Tensor noise = at::stack(noises).to(batch.latents.device());
-  const at::Tensor timesteps = at::stack(times).to(batch.latents.device());
+  const at::Tensor noise = at::stack(noises).to(device_);
+  const at::Tensor timesteps = at::stack(times).to(device_);
   at::Tensor context;
   if (model_.text_encoder) {
     const c10::AutoGradMode learns(model_.train_text_encoder);
@@ -142,12 +147,14 @@ void DenoiserTask::export_model(const std::filesystem::path& folder) {
 }
 
 LatentReader::LatentReader(const RunConfig& config, const DenoiserModel& model,
+                           const RunPlace& place,
                            const std::function<void(std::int64_t, std::int64_t)>& progress)
     : vae_(model.vae),
       shape_(model.vae->shape()),
       seed_(static_cast<std::uint64_t>(config.run.seed)),
       reader_(config, {.captions = model.tokenizer != nullptr,
                        .class_labels = model.text_encoder != nullptr && !model.tokenizer}) {
+  vae_->to(place.device);
   const auto denoising = read_section<DenoisingConfig>(config, "denoising");
   if (!denoising.cache_latents) return;
   LatentCache::Options options;
@@ -157,7 +164,7 @@ LatentReader::LatentReader(const RunConfig& config, const DenoiserModel& model,
   options.pictures = {reader_.data().size, parse_crop(reader_.data().crop), reader_.data().flip};
   const ComponentFiles& vae = model.files.component("vae");
   options.identity = vae.weights ? cache_identity(vae, reader_.data()) : std::string("random");
-  cache_ = std::make_unique<LatentCache>(reader_.dataset(), *vae_, options, progress);
+  cache_ = std::make_unique<LatentCache>(reader_.dataset(), *vae_, options, *place.group, progress);
 }
 
 at::Tensor LatentReader::posterior_noise(std::int64_t sample) const {

@@ -54,43 +54,53 @@ at::Tensor to_half(const std::vector<at::Tensor>& parts, const fs::path& file) {
   return joined;
 }
 
+void encode_file(std::int64_t number, BatchLoader& loader, std::int64_t samples,
+                 const models::AutoencoderImpl& autoencoder, const LatentCache::Options& options,
+                 const std::function<void(std::int64_t, std::int64_t)>& progress) {
+  const c10::AutoGradMode no_grad(false);
+  const fs::path file = options.folder / cat(stem_of(number), ".safetensors");
+  const std::int64_t first = number * kSamplesPerFile;
+  const std::int64_t end = std::min(first + kSamplesPerFile, samples);
+  std::vector<at::Tensor> means, deviations;
+  for (std::int64_t at = first; at < end; at += options.batch_size) {
+    const std::int64_t size = std::min(options.batch_size, end - at);
+    const nn::DiagonalGaussian posterior = autoencoder.encode(loader.next(at, size).pictures);
+    means.push_back(posterior.mean);
+    if (!posterior.is_point()) deviations.push_back(posterior.std);
+    if (progress) progress(at + size, samples);
+  }
+  TensorMap tensors{{"mean", to_half(means, file)}};
+  if (!deviations.empty()) tensors["std"] = to_half(deviations, file);
+  TensorWriteOptions write;
+  write.metadata[kIdentityKey] = options.identity;
+  write.if_exists = IfExists::kReplace;
+  write_tensors(TensorMapSource(tensors), options.folder, stem_of(number), write);
+}
+
 }  // namespace
 
 LatentCache::LatentCache(const Dataset& dataset, const models::AutoencoderImpl& autoencoder,
-                         Options options,
+                         Options options, ProcessGroup& group,
                          const std::function<void(std::int64_t, std::int64_t)>& progress) {
   if (options.pictures.flip || options.pictures.crop == Crop::kRandom) {
     throw Error::input("latents of random crops or mirrored pictures cannot be kept",
                        "set /data/crop to center or none and /data/flip to false");
   }
-  const c10::AutoGradMode no_grad(false);
   std::error_code error;
   fs::create_directories(options.folder, error);
   check_output_folder(options.folder);
   const SampleOrder order(dataset.size(), 0, /*shuffle=*/false);
   BatchLoader loader(dataset, order, options.pictures, 0);
   const std::int64_t count = (dataset.size() + kSamplesPerFile - 1) / kSamplesPerFile;
-  for (std::int64_t number = 0; number < count; ++number) {
-    const fs::path file = options.folder / cat(stem_of(number), ".safetensors");
-    const std::int64_t first = number * kSamplesPerFile;
-    const std::int64_t end = std::min(first + kSamplesPerFile, dataset.size());
-    if (!is_current(file, options.identity)) {
-      std::vector<at::Tensor> means, deviations;
-      for (std::int64_t at = first; at < end; at += options.batch_size) {
-        const std::int64_t size = std::min(options.batch_size, end - at);
-        const nn::DiagonalGaussian posterior = autoencoder.encode(loader.next(at, size).pictures);
-        means.push_back(posterior.mean);
-        if (!posterior.is_point()) deviations.push_back(posterior.std);
-        if (progress) progress(at + size, dataset.size());
-      }
-      TensorMap tensors{{"mean", to_half(means, file)}};
-      if (!deviations.empty()) tensors["std"] = to_half(deviations, file);
-      TensorWriteOptions write;
-      write.metadata[kIdentityKey] = options.identity;
-      write.if_exists = IfExists::kReplace;
-      write_tensors(TensorMapSource(tensors), options.folder, stem_of(number), write);
+  for (std::int64_t number = group.rank(); number < count; number += group.size()) {
+    if (is_current(options.folder / cat(stem_of(number), ".safetensors"), options.identity)) {
+      continue;
     }
-    files_.push_back(open_tensors(file));
+    encode_file(number, loader, dataset.size(), autoencoder, options, progress);
+  }
+  group.barrier();
+  for (std::int64_t number = 0; number < count; ++number) {
+    files_.push_back(open_tensors(options.folder / cat(stem_of(number), ".safetensors")));
   }
   const TensorInfo* info = files_.front()->find("mean");
   if (info == nullptr || info->shape.size() != 4) {

@@ -1,8 +1,8 @@
 #include "ldm/train/training_loop.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/zeros.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/ops/zeros.h>
 
 #include <chrono>
 #include <cmath>
@@ -84,22 +84,20 @@ std::vector<at::Tensor> values_of(const std::vector<NamedParameter>& parameters)
 
 class Loop {
  public:
-  Loop(Task& task, const RunConfig& config, std::shared_ptr<ProcessGroup> group,
-       const LoopCallbacks& callbacks)
+  Loop(Task& task, const RunConfig& config, const RunPlace& place, const LoopCallbacks& callbacks)
       : task_(task),
         config_(config),
         run_(config.run),
-        group_(std::move(group)),
+        group_(place.group),
         share_(batch_share(config.run.batch_size, *group_)),
         callbacks_(callbacks),
         phases_(task.phases()),
         scaler_(run_.mixed_precision == "fp16"),
         checkpoints_(fs::path(run_.output_dir) / "checkpoints", run_.keep_checkpoints),
-        device_(run_.device == "cuda" ? c10::DeviceType::CUDA : c10::DeviceType::CPU) {
+        device_(place.device.type()) {
     for (const Task::Phase& phase : phases_) {
       optimizers_.push_back(std::make_unique<AdamW>(phase.parameters, config.optimizer));
-      reducers_.push_back(
-          std::make_unique<GradientReducer>(values_of(phase.parameters), group_));
+      reducers_.push_back(std::make_unique<GradientReducer>(values_of(phase.parameters), group_));
     }
     if (run_.ema_decay > 0) {
       ema_ = std::make_unique<Ema>(phases_.front().parameters, run_.ema_decay);
@@ -297,9 +295,15 @@ class Loop {
 
 }  // namespace
 
-RunResult train(Task& task, const RunConfig& config, std::shared_ptr<ProcessGroup> group,
-                bool resume, const LoopCallbacks& callbacks) {
-  Loop loop(task, config, std::move(group), callbacks);
+RunPlace find_place(const RunConfig& config) {
+  LaunchRequest request;
+  request.cuda = config.run.device == "cuda";
+  return {open_process_group(request), training_device(request)};
+}
+
+RunResult train(Task& task, const RunConfig& config, const RunPlace& place, bool resume,
+                const LoopCallbacks& callbacks) {
+  Loop loop(task, config, place, callbacks);
   loop.begin(resume);
   return loop.run();
 }

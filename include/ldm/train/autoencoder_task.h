@@ -10,6 +10,8 @@
 
 #include "ldm/loading/model_files.h"
 #include "ldm/models/autoencoder.h"
+#include "ldm/models/patch_discriminator.h"
+#include "ldm/train/adversarial_loss.h"
 #include "ldm/train/codebook.h"
 #include "ldm/train/run_config.h"
 #include "ldm/train/training_loop.h"
@@ -32,11 +34,47 @@ struct AutoencoderLossConfig {
   void validate(const std::string& where) const;
 };
 
+/// The fields of a run's "perceptual" section: LPIPS beside the difference of pixels.
+struct PerceptualConfig {
+  double weight = 1.0;
+  std::string net = "vgg";  ///< vgg, alex or squeeze
+  std::string lin;          ///< published channel weights
+  std::string backbone;     ///< published network
+  std::string weights;      ///< or one file of `ldm-lpips train`
+
+  template <class V>
+  void visit(V&& v) {
+    v("weight", weight);
+    v("net", net);
+    v("lin", lin);
+    v("backbone", backbone);
+    v("weights", weights);
+  }
+  void validate(const std::string& where) const;
+};
+
+/// The fields of a run's "discriminator" section: the adversarial loss's and the network's.
+struct DiscriminatorConfig {
+  AdversarialConfig loss;
+  models::PatchDiscriminatorConfig network;
+  double learning_rate_factor = 1.0;
+
+  template <class V>
+  void visit(V&& v) {
+    loss.visit(v);
+    network.visit(v);
+    v("learning_rate_factor", learning_rate_factor);
+  }
+  void validate(const std::string& where) const;
+};
+
 /// Pictures of a range of samples: [B, 3, S, S] fp32 in [-1, 1].
 using PictureSource = std::function<at::Tensor(SampleRange)>;
 
 /// Learns an AutoencoderKL or a VQModel from pictures (Rombach et al. 2022, section 3.1 and
-/// appendix G; latent-diffusion's LPIPSWithDiscriminator and VQLPIPSWithDiscriminator).
+/// appendix G; latent-diffusion's LPIPSWithDiscriminator and VQLPIPSWithDiscriminator). Sections
+/// "perceptual" and "discriminator" add those losses where the configuration has them. The
+/// discriminator learns from the reconstructions that the autoencoder's own step made.
 class AutoencoderTask final : public Task {
  public:
   /// `model` has weights. The noise of its posterior is keyed by the samples' numbers.
@@ -60,7 +98,8 @@ class AutoencoderTask final : public Task {
 
  private:
   struct Parts;
-  at::Tensor generator_loss(SampleRange samples, Metrics& metrics);
+  at::Tensor autoencoder_loss(SampleRange samples, std::int64_t step, Metrics& metrics);
+  at::Tensor discriminator_loss(SampleRange samples, std::int64_t step, Metrics& metrics);
 
   std::unique_ptr<Parts> parts_;
 };

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "ldm/nn/vector_quantizer.h"
@@ -44,7 +45,7 @@ class CodebookTraining {
   /// Sets the codes to uniform numbers within 1/K, as taming-transformers does, unless
   /// `keep_codes`.
   CodebookTraining(nn::VectorQuantizer quantizer, const CodebookConfig& config, std::uint64_t seed,
-                   bool keep_codes);
+                   std::shared_ptr<ProcessGroup> group, bool keep_codes);
 
   /// z [B, C, h, w] from the encoder. Notes which codes were used.
   CodebookStep quantize(const at::Tensor& z);
@@ -63,6 +64,7 @@ class CodebookTraining {
   nn::VectorQuantizer quantizer_;
   CodebookConfig config_;
   std::uint64_t seed_;
+  std::shared_ptr<ProcessGroup> group_;
   at::Tensor usage_;    ///< [K]: averaged number of vectors a step
   at::Tensor sums_;     ///< [K, C]: averaged sum of vectors
   at::Tensor counts_;   ///< [K] of this step

@@ -53,7 +53,7 @@ struct DenoiserBatch {
 class DenoiserTask final : public Task {
  public:
   /// `batches` gives samples' scaled latents and captions; `model` is the one they belong to.
-  DenoiserTask(DenoiserModel model, const RunConfig& config,
+  DenoiserTask(DenoiserModel model, const RunConfig& config, const RunPlace& place,
                std::function<DenoiserBatch(SampleRange)> batches);
 
   std::vector<Phase> phases() override;
@@ -71,6 +71,7 @@ class DenoiserTask final : public Task {
   DenoiserModel model_;
   DenoisingConfig config_;
   std::uint64_t seed_;
+  at::Device device_;
   DiffusionProcess process_;
   std::function<DenoiserBatch(SampleRange)> batches_;
 };
@@ -80,7 +81,7 @@ class DenoiserTask final : public Task {
 class LatentReader {
  public:
   /// Makes the cache where the configuration asks for one. `progress` as LatentCache's.
-  LatentReader(const RunConfig& config, const DenoiserModel& model,
+  LatentReader(const RunConfig& config, const DenoiserModel& model, const RunPlace& place,
                const std::function<void(std::int64_t, std::int64_t)>& progress);
   DenoiserBatch batch(SampleRange range);
   std::vector<std::string> skipped() const { return reader_.skipped(); }

@@ -13,6 +13,7 @@
 #include "ldm/models/autoencoder.h"
 #include "ldm/train/dataset.h"
 #include "ldm/train/fit_picture.h"
+#include "ldm/train/process_group.h"
 
 namespace ldm::train {
 
@@ -28,11 +29,12 @@ class LatentCache {
     std::string identity;  ///< of the autoencoder: files made with another one are made anew
   };
   /// Encodes what is not there yet; files are written whole, so this can be stopped and repeated.
-  /// `progress` gets the numbers of samples done and to do. A picture that cannot be read is
-  /// skipped: its place is taken by the next readable one. Throws Error::input when none can be
-  /// read and for random crops or flips, Error::output.
+  /// The ranks share the work by files and all wait for the last one. `progress` gets the numbers
+  /// of samples done and to do. A picture that cannot be read is skipped: its place is taken by the
+  /// next readable one. Throws Error::input when none can be read and for random crops or flips,
+  /// Error::output.
   LatentCache(const Dataset& dataset, const models::AutoencoderImpl& autoencoder, Options options,
-              const std::function<void(std::int64_t, std::int64_t)>& progress);
+              ProcessGroup& group, const std::function<void(std::int64_t, std::int64_t)>& progress);
 
   /// The latents of a sample, unscaled: mean + std · noise. noise [C, h, w] fp32 → the same.
   at::Tensor sample(std::int64_t index, const at::Tensor& noise) const;

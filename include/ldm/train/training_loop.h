@@ -25,6 +25,16 @@ struct SampleRange {
   std::int64_t count = 0;
 };
 
+/// Where a run's networks live and who shares the work.
+struct RunPlace {
+  std::shared_ptr<ProcessGroup> group;
+  at::Device device = at::kCPU;
+};
+
+/// Joins the processes that the launcher started (`open_process_group`); each has the device of its
+/// local rank. Error::usage as there.
+RunPlace find_place(const RunConfig& config);
+
 /// Figures of a step by name, each the mean over its samples.
 class Metrics {
  public:
@@ -99,16 +109,16 @@ struct RunResult {
   bool finished = false;             ///< else `stop` ended it
 };
 
-/// Trains: losses, gradients averaged over the group while backward goes on, clipping, updates, averages, checkpoints.
-/// With `resume` it goes on from the latest checkpoint below /run/output_dir, bit for bit as if it
-/// had never stopped; without, a folder that has one is refused. Throws Error::input for a
-/// configuration that differs from the checkpoint's, Error::non_finite after max_skipped_steps
-/// steps in a row whose loss or gradients were not finite, Error::output when a checkpoint cannot
-/// be written.
+/// Trains: losses, gradients averaged over the group while backward goes on, clipping, updates,
+/// averages, checkpoints. With `resume` it goes on from the latest checkpoint below
+/// /run/output_dir, bit for bit as if it had never stopped; without, a folder that has one is
+/// refused. Throws Error::input for a configuration that differs from the checkpoint's,
+/// Error::non_finite after max_skipped_steps steps in a row whose loss or gradients were not
+/// finite, Error::output when a checkpoint cannot be written.
 ///
-/// Each rank takes its share of every batch; rank 0 reports, samples and saves. A stop that one rank
-/// is asked for stops all after the same step.
-RunResult train(Task& task, const RunConfig& config, std::shared_ptr<ProcessGroup> group,
-                bool resume, const LoopCallbacks& callbacks);
+/// Each rank takes its share of every batch; rank 0 reports, samples and saves. A stop that one
+/// rank is asked for stops all after the same step.
+RunResult train(Task& task, const RunConfig& config, const RunPlace& place, bool resume,
+                const LoopCallbacks& callbacks);
 
 }  // namespace ldm::train

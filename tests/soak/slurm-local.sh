@@ -97,7 +97,7 @@ touch "$home/cgroup.conf"
 export SLURM_CONF=$home/slurm.conf
 start slurmctld slurmctld -D -c -f "$SLURM_CONF"
 start slurmd slurmd -D -f "$SLURM_CONF" -N "$host"
-idle() { sinfo --noheader --format=%T | grep -q '^idle$'; }
+idle() { [ "$(sinfo --noheader --format=%T)" = idle ]; }
 wait_for 'the node' idle
 
 status=0
@@ -105,11 +105,10 @@ if [ -n "$batch" ]; then
   printf '#!/bin/bash\n%s\n' "$*" >"$home/job.sh"
   # Not sbatch --wait, which asks too seldom.
   job=$(sbatch --parsable --overcommit --ntasks=2 --output="$home/job.out" "$home/job.sh")
-  until scontrol show job "$job" | grep -qE "JobState=(COMPLETED|FAILED|CANCELLED|NODE_FAIL|TIMEOUT)"; do
-    sleep 0.5
-  done
+  ended='JobState=(COMPLETED|FAILED|CANCELLED|NODE_FAIL|TIMEOUT)'
+  until [[ $(scontrol show job "$job") =~ $ended ]]; do sleep 0.5; done
   cat "$home/job.out"
-  scontrol show job "$job" | grep -q 'ExitCode=0:0' || status=1
+  [[ $(scontrol show job "$job") == *ExitCode=0:0* ]] || status=1
 else
   srun --overcommit "$@" || status=$?
 fi

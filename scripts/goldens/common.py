@@ -46,3 +46,32 @@ def save(name: str, tensors: dict[str, torch.Tensor], **metadata: str) -> None:
     meta.update({k: str(v) for k, v in metadata.items()})
     save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path, meta)
     print(f"  {path.relative_to(GOLDEN)}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+def fill_by_formula(module: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """`fill_named` for all parameters of a module."""
+    fill_named(dict(module.named_parameters()), seed)
+    return module
+
+
+def fill_named(parameters: dict[str, torch.Tensor], seed: int) -> None:
+    """Weights that both sides compute: the i-th parameter in name order from seed + i, matrices
+    of variance 2/fan_in, other weights around one, biases around zero
+    (tests/support/tensors.h, `fill_by_formula`)."""
+    with torch.no_grad():
+        for i, (name, p) in enumerate(sorted(parameters.items())):
+            values = randn(*p.shape, seed=seed + i)
+            if p.ndim > 1:
+                p.copy_(values * (2.0 / p[0].numel()) ** 0.5)
+            else:
+                p.copy_(0.1 * values + (1.0 if name.endswith("weight") else 0.0))
+
+
+def digest(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """[N, 5]: of each tensor the norm and four values spread over it (`digest` in C++)."""
+    rows = []
+    for t in tensors:
+        flat = t.detach().flatten()
+        places = [0, flat.numel() // 3, 2 * flat.numel() // 3, flat.numel() - 1]
+        rows.append(torch.stack([flat.norm(), *(flat[i] for i in places)]))
+    return torch.stack(rows)

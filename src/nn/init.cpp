@@ -7,6 +7,7 @@
 #include <cmath>
 #include <string>
 
+#include "ldm/nn/batch_norm.h"
 #include "ldm/nn/layers.h"
 
 namespace ldm::nn {
@@ -44,7 +45,8 @@ class Initializer {
   static void draw(const torch::nn::Module& layer, const std::string& key, at::Tensor& values,
                    const at::Generator& generator) {
     if (dynamic_cast<const GroupNormImpl*>(&layer) != nullptr ||
-        dynamic_cast<const LayerNormImpl*>(&layer) != nullptr) {
+        dynamic_cast<const LayerNormImpl*>(&layer) != nullptr ||
+        dynamic_cast<const BatchNorm2dImpl*>(&layer) != nullptr) {
       values.fill_(key == "weight" ? 1.0 : 0.0);
       return;
     }

@@ -19,6 +19,8 @@ TEST_CASE("initialize gives every parameter torch.nn's distribution and wants it
     CHECK_FALSE(is_unallocated(item.value()));
     CHECK(item.value().requires_grad());
   }
+  // A 1x1 convolution's placeholder has strides other than zero.
+  CHECK(block->conv_shortcut->weight.storage().nbytes() >= 32 * 64 * sizeof(float));
   const double bound = 1.0 / std::sqrt(32 * 9);
   const at::Tensor weight = block->conv1->weight.detach();
   CHECK(weight.abs().max().item<double>() <= bound);

@@ -1,7 +1,10 @@
 #include "tests/support/tensors.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -104,6 +107,58 @@ void expect_close(const at::Tensor& actual, const at::Tensor& expected, double t
                         << a.flatten()[worst].item<double>() << ", expected "
                         << e.flatten()[worst].item<double>());
   CHECK(figure <= tolerance);
+}
+
+at::Tensor seeded_randn(at::IntArrayRef shape, std::uint64_t seed) {
+  return at::randn(shape, at::make_generator<at::CPUGeneratorImpl>(seed));
+}
+
+void fill_by_formula(torch::nn::Module& module, std::uint64_t seed) {
+  const c10::AutoGradMode no_grad(false);
+  const auto parameters = module.named_parameters();
+  std::map<std::string, at::Tensor> by_name;
+  for (const auto& item : parameters) by_name.emplace(item.key(), item.value());
+  for (auto& [name, parameter] : by_name) {
+    const at::Tensor values = seeded_randn(parameter.sizes(), seed++);
+    if (parameter.dim() > 1) {
+      const auto fan_in = static_cast<double>(values[0].numel());
+      parameter.set_data(values * std::sqrt(2.0 / fan_in));
+    } else {
+      parameter.set_data(values * 0.1 + (name.ends_with("weight") ? 1.0 : 0.0));
+    }
+    parameter.requires_grad_(true);
+  }
+}
+
+at::Tensor digest(const std::vector<at::Tensor>& tensors) {
+  std::vector<at::Tensor> rows;
+  for (const at::Tensor& tensor : tensors) {
+    REQUIRE(tensor.defined());
+    const at::Tensor flat = tensor.detach().flatten();
+    const std::int64_t count = flat.numel();
+    rows.push_back(
+        at::stack({flat.norm(), flat[0], flat[count / 3], flat[2 * count / 3], flat[count - 1]}));
+  }
+  return at::stack(rows);
+}
+
+std::vector<at::Tensor> gradients_of(const torch::nn::Module& module) {
+  std::map<std::string, at::Tensor> by_name;
+  for (const auto& item : module.named_parameters()) by_name.emplace(item.key(), item.value());
+  std::vector<at::Tensor> gradients;
+  for (const auto& [name, parameter] : by_name) gradients.push_back(parameter.grad());
+  return gradients;
+}
+
+void expect_digests(const at::Tensor& actual, const at::Tensor& expected, double tolerance,
+                    const std::string& what) {
+  REQUIRE(actual.sizes() == expected.sizes());
+  for (std::int64_t i = 0; i < expected.size(0); ++i) {
+    const double norm = std::max(expected[i][0].item<double>(), 1e-12);
+    const double error = (actual[i] - expected[i]).abs().max().item<double>() / norm;
+    INFO(what << ": tensor " << i << ", largest error " << error << " of the norm " << norm);
+    CHECK(error <= tolerance);
+  }
 }
 
 }  // namespace ldm::test

@@ -24,9 +24,11 @@ struct Sequence : torch::nn::Module {
   /// A step without parameters.
   void append_function(Function function) { steps_.push_back(std::move(function)); }
 
-  at::Tensor forward(const at::Tensor& x) const {
+  at::Tensor forward(const at::Tensor& x) const { return forward_range(x, 0, steps_.size()); }
+  /// Only the steps from `begin` to before `end`.
+  at::Tensor forward_range(const at::Tensor& x, std::size_t begin, std::size_t end) const {
     at::Tensor hidden = x;
-    for (const Function& step : steps_) hidden = step(hidden);
+    for (std::size_t i = begin; i < end; ++i) hidden = steps_[i](hidden);
     return hidden;
   }
   std::size_t size() const { return steps_.size(); }

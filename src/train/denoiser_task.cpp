@@ -1,0 +1,204 @@
+#include "ldm/train/denoiser_task.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/stack.h>
+#include <c10/core/GradMode.h>
+
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
+#include "ldm/loading/config_fields.h"
+#include "ldm/loading/export_model.h"
+#include "ldm/loading/prediction_type.h"
+#include "ldm/train/draws.h"
+
+namespace ldm::train {
+namespace {
+
+SchedulerConfig training_schedule(const ModelFiles& files) {
+  return read_config<SchedulerConfig>(files.scheduler_config, files.scheduler_source);
+}
+
+std::vector<NamedParameter> trained(const torch::nn::Module& module, const std::string& prefix) {
+  std::vector<NamedParameter> parameters;
+  for (const auto& item : module.named_parameters()) {
+    if (item.value().requires_grad()) parameters.push_back({prefix + item.key(), item.value()});
+  }
+  return parameters;
+}
+
+/// What identifies an autoencoder's weights and the pictures it is shown.
+std::string cache_identity(const ComponentFiles& vae, const DataConfig& data) {
+  std::string digests;
+  for (const auto& [key, value] : vae.weights->metadata()) digests += cat(key, "=", value, ";");
+  return cat(vae.config.dump(), digests, data.path, " ", data.size, " ", data.crop);
+}
+
+}  // namespace
+
+void DenoisingConfig::validate(const std::string& where) const {
+  const auto require = [&](bool fine, const char* field, const char* problem) {
+    if (!fine) throw Error::input(cat(where, ": /", field, " ", problem));
+  };
+  require(min_snr_gamma >= 0, "min_snr_gamma", "is negative");
+  require(condition_dropout >= 0 && condition_dropout <= 1, "condition_dropout",
+          "is not in [0, 1]");
+  require(text_learning_rate_factor >= 0, "text_learning_rate_factor", "is negative");
+}
+
+DenoiserTask::DenoiserTask(DenoiserModel model, const RunConfig& config, const RunPlace& place,
+                           std::function<DenoiserBatch(SampleRange)> batches)
+    : model_(std::move(model)),
+      config_(read_section<DenoisingConfig>(config, "denoising")),
+      seed_(static_cast<std::uint64_t>(config.run.seed)),
+      device_(place.device),
+      process_(training_schedule(model_.files)),
+      batches_(std::move(batches)) {
+  model_.unet->to(device_);
+  if (model_.text_encoder) model_.text_encoder->to(device_);
+}
+
+std::vector<Task::Phase> DenoiserTask::phases() {
+  Phase phase{"denoiser", trained(*model_.unet, "unet."), 1.0};
+  if (model_.text_encoder) {
+    for (NamedParameter& parameter : trained(*model_.text_encoder, "text_encoder.")) {
+      phase.parameters.push_back(std::move(parameter));
+    }
+  }
+  return {phase};
+}
+
+at::Tensor DenoiserTask::condition_ids(const DenoiserBatch& batch, SampleRange samples) const {
+  std::vector<at::Tensor> rows;
+  for (std::int64_t i = 0; i < samples.count; ++i) {
+    const auto index = static_cast<std::size_t>(i);
+    const auto number = static_cast<std::uint64_t>(samples.first + i);
+    const bool dropped =
+        at::rand({}, draw_for(seed_, "dropout", number)).item<double>() < config_.condition_dropout;
+    std::vector<std::int64_t> ids;
+    if (model_.tokenizer) {
+      ids = model_.tokenizer->encode(dropped ? std::string() : batch.captions.at(index)).ids;
+    } else {
+      ids = {dropped ? model_.text_encoder->null_id().value() : batch.class_labels.at(index)};
+    }
+    at::Tensor row = at::empty({static_cast<std::int64_t>(ids.size())}, at::kLong);
+    std::copy(ids.begin(), ids.end(), row.mutable_data_ptr<std::int64_t>());
+    rows.push_back(std::move(row));
+  }
+  return at::stack(rows);
+}
+
+at::Tensor DenoiserTask::loss(std::size_t /*phase*/, SampleRange samples, std::int64_t /*step*/,
+                              Metrics& metrics) {
+  DenoiserBatch batch = batches_(samples);
+  batch.latents = batch.latents.to(device_);
+  std::vector<at::Tensor> noises, times;
+  for (std::int64_t i = 0; i < samples.count; ++i) {
+    const auto number = static_cast<std::uint64_t>(samples.first + i);
+    noises.push_back(at::randn(batch.latents.sizes().slice(1), draw_for(seed_, "noise", number)));
+    times.push_back(at::randint(process_.num_train_timesteps(), {},
+                                draw_for(seed_, "timestep", number), at::kLong));
+  }
+  const at::Tensor noise = at::stack(noises).to(device_);
+  const at::Tensor timesteps = at::stack(times).to(device_);
+  at::Tensor context;
+  if (model_.text_encoder) {
+    const c10::AutoGradMode learns(model_.train_text_encoder);
+    context = model_.text_encoder->encode(condition_ids(batch, samples).to(batch.latents.device()),
+                                          /*clip_skip=*/0);
+  }
+  const at::Tensor noisy = process_.add_noise(batch.latents, noise, timesteps);
+  const at::Tensor prediction = model_.unet->denoise(noisy, timesteps, context, {});
+  const at::Tensor loss =
+      denoising_loss(prediction, process_.target(batch.latents, noise, timesteps),
+                     process_.weights(timesteps, config_.min_snr_gamma));
+  metrics.add("loss", loss.item<double>(), samples.count);
+  return loss;
+}
+
+TensorMap DenoiserTask::state() const {
+  TensorMap state = named_tensors(*model_.unet, "unet.");
+  if (model_.text_encoder && model_.train_text_encoder) {
+    state.merge(named_tensors(*model_.text_encoder, "text_encoder."));
+  }
+  return state;
+}
+
+void DenoiserTask::export_model(const std::filesystem::path& folder) {
+  ModelFiles files = model_.files;
+  const auto replace = [&files](const char* name, const torch::nn::Module& module) {
+    files.component(name).weights = std::make_shared<TensorMapSource>(named_tensors(module));
+  };
+  replace("unet", *model_.unet);
+  if (model_.text_encoder && model_.train_text_encoder) {
+    replace("text_encoder", *model_.text_encoder);
+  }
+  if (!files.component("vae").weights) replace("vae", *model_.vae);
+  if (model_.text_encoder && !files.component("text_encoder").weights) {
+    replace("text_encoder", *model_.text_encoder);
+  }
+  ExportOptions options;
+  options.overwrite = true;
+  export_folder(files, folder, options);
+}
+
+LatentReader::LatentReader(const RunConfig& config, const DenoiserModel& model,
+                           const RunPlace& place,
+                           const std::function<void(std::int64_t, std::int64_t)>& progress)
+    : vae_(model.vae),
+      shape_(model.vae->shape()),
+      seed_(static_cast<std::uint64_t>(config.run.seed)),
+      reader_(config, {.captions = model.tokenizer != nullptr,
+                       .class_labels = model.text_encoder != nullptr && !model.tokenizer}) {
+  vae_->to(place.device);
+  const auto denoising = read_section<DenoisingConfig>(config, "denoising");
+  if (!denoising.cache_latents) return;
+  LatentCache::Options options;
+  options.folder = denoising.cache_folder.empty()
+                       ? std::filesystem::path(config.run.output_dir) / "latents"
+                       : std::filesystem::path(denoising.cache_folder);
+  options.pictures = {reader_.data().size, parse_crop(reader_.data().crop), reader_.data().flip};
+  const ComponentFiles& vae = model.files.component("vae");
+  options.identity = vae.weights ? cache_identity(vae, reader_.data()) : std::string("random");
+  cache_ = std::make_unique<LatentCache>(reader_.dataset(), *vae_, options, *place.group, progress);
+}
+
+at::Tensor LatentReader::posterior_noise(std::int64_t sample) const {
+  return at::randn(cache_->shape(),
+                   draw_for(seed_, "posterior", static_cast<std::uint64_t>(sample)));
+}
+
+DenoiserBatch LatentReader::batch(SampleRange range) {
+  const c10::AutoGradMode no_grad(false);
+  DenoiserBatch batch;
+  if (!cache_) {
+    Batch read = reader_.batch(range);
+    const nn::DiagonalGaussian posterior = vae_->encode(read.pictures);
+    std::vector<at::Tensor> noises;
+    for (std::int64_t i = 0; i < range.count; ++i) {
+      const auto number = static_cast<std::uint64_t>(range.first + i);
+      noises.push_back(
+          at::randn(posterior.mean.sizes().slice(1), draw_for(seed_, "posterior", number)));
+    }
+    batch.latents = posterior.sample(at::stack(noises)) * shape_.scaling_factor;
+    batch.captions = std::move(read.captions);
+    batch.class_labels = std::move(read.class_labels);
+    return batch;
+  }
+  std::vector<at::Tensor> latents;
+  for (std::int64_t i = 0; i < range.count; ++i) {
+    const std::int64_t index = reader_.order().index_at(range.first + i);
+    latents.push_back(cache_->sample(index, posterior_noise(range.first + i)));
+    const Example example = reader_.dataset().describe(index);
+    batch.captions.push_back(example.caption);
+    batch.class_labels.push_back(example.class_label.value_or(0));
+  }
+  batch.latents = at::stack(latents) * shape_.scaling_factor;
+  return batch;
+}
+
+}  // namespace ldm::train

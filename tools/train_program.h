@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+
+#include "ldm/app/session.h"
+#include "ldm/train/training_loop.h"
+
+namespace ldm::tools {
+
+/// What the training programs are called with.
+struct TrainArguments {
+  std::string config;
+  bool resume = false;
+};
+
+/// How one of them is told apart from the others.
+struct TrainProgram {
+  std::string name;
+  std::string description;
+  /// Trains.
+  std::function<train::RunResult(const TrainArguments&, app::Session&)> run;
+};
+
+/// The common part of their command lines: CONFIG.json [--resume] [--threads N] [--json] [--quiet].
+/// Prints the last checkpoint's folder as the result. Error::stopped after a signal.
+void run_train_program(const TrainProgram& program, std::span<const std::string> args,
+                       app::Session& session);
+
+/// Reports on stderr (or as `train_step` and `checkpoint` events), appends every report to
+/// OUTPUT_DIR/log.jsonl (lines of steps that a resumed run repeats go first), and stops at a
+/// signal.
+/// Ranks other than 0 keep silent.
+train::LoopCallbacks follow_run(const train::RunConfig& config, const train::RunPlace& place,
+                                const TrainArguments& arguments, app::Session& session);
+
+/// Names the pictures that could not be read, in OUTPUT_DIR/skipped.txt and as warnings.
+void list_skipped(const train::RunConfig& config, std::span<const std::string> skipped);
+
+}  // namespace ldm::tools

@@ -97,6 +97,9 @@ def main():
         (CORPUS / "pickle" / name).write_bytes(pickle)
         if name in ("plain", "shared", "transposed"):
             (CORPUS / "checkpoint" / name).write_bytes(pickle)
+    for name in ("ordered", "plain"):
+        torch.save(checkpoints()[name], DATA / f"legacy_{name}.pth",
+                   _use_new_zipfile_serialization=False)
     for name in ("half", "ordered"):
         (CORPUS / "zip" / name).write_bytes((DATA / f"{name}.ckpt").read_bytes())
     (CORPUS / "index" / "two").write_text(

@@ -75,6 +75,8 @@ class Machine {
     }
   }
 
+  std::size_t read_bytes() const { return at_; }
+
  private:
   [[noreturn]] void refuse(const char* rule, const std::string& what) const {
     refuse_pickle(rule, what, op_at_);
@@ -132,7 +134,7 @@ class Machine {
     if (stack_.size() != 1 || !marks_.empty()) {
       refuse("E_PKL_STACK", cat("the end with ", stack_.size(), " values left"));
     }
-    if (at_ != bytes_.size()) {
+    if (at_ != bytes_.size() && !limits_.before_torch_1_6) {
       refuse("E_PKL_TRAIL", cat(bytes_.size() - at_, " bytes follow the end"));
     }
     return stack_.back();
@@ -335,8 +337,10 @@ Pickle parse_pickle(std::span<const std::byte> pickle, const PickleLimits& limit
   if (pickle.size() > kMostBytes) {
     throw Error::model_rule("E_PKL_LIMIT", cat("a pickle of ", pickle.size(), " bytes"));
   }
-  Pickle result{PickleArena(pickle), {}};
-  result.root = Machine(pickle, limits, result.arena).run();
+  Pickle result{PickleArena(pickle), {}, 0};
+  Machine machine(pickle, limits, result.arena);
+  result.root = machine.run();
+  result.bytes = machine.read_bytes();
   return result;
 }
 

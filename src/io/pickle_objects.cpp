@@ -44,6 +44,7 @@ PickleValue PickleObjects::reduce(const PickleValue& callable, const PickleValue
   switch (global_of(callable).role) {
     case GlobalRole::kOrderedDict:
       if (given.empty()) return arena_.make_container(PickleKind::kDict, true);
+      if (given.size() == 1 && limits_.before_torch_1_6) return ordered_dict(given[0], at);
       break;
     case GlobalRole::kRebuildTensorV2:
       if (given.size() == 6 || given.size() == 7) return rebuild_tensor(given, at);
@@ -67,6 +68,31 @@ PickleValue PickleObjects::reduce(const PickleValue& callable, const PickleValue
                 cat("a call of ", called(callable), " with ", given.size(), " arguments"), at);
 }
 
+// `OrderedDict([[key, value], …])`, as Python 2 pickles one.
+PickleValue PickleObjects::ordered_dict(const PickleValue& pairs, std::size_t at) {
+  constexpr std::size_t kMostItems = 1'000'000;
+  if (pairs.kind != PickleKind::kList) refuse_pickle("E_PKL_CALL", "a dict of no list", at);
+  const PickleValue dict = arena_.make_container(PickleKind::kDict, true);
+  // Adding moves the items, so that a pair's place is asked for anew each time.
+  const PickleItem* item = arena_.first(pairs);
+  while (item != nullptr) {
+    const PickleItem pair = *item;
+    const PickleItem* key =
+        pair.value.kind == PickleKind::kList ? arena_.first(pair.value) : nullptr;
+    const PickleItem* value = key == nullptr ? nullptr : arena_.after(*key);
+    if (value == nullptr || arena_.after(*value) != nullptr) {
+      refuse_pickle("E_PKL_CALL", "a dict of something other than pairs", at);
+    }
+    // One list may serve many dicts; memory must not grow with their product.
+    if (++copied_items_ > kMostItems) {
+      refuse_pickle("E_PKL_LIMIT", cat("dicts of more than ", kMostItems, " pairs"), at);
+    }
+    arena_.add(dict, PickleValue(key->value), PickleValue(value->value));
+    item = arena_.after(pair);
+  }
+  return dict;
+}
+
 PickleValue PickleObjects::new_object(const PickleValue& type, const PickleValue& arguments,
                                       std::size_t at) {
   const bool opaque = is_global(type, GlobalRole::kOpaqueObject) ||
@@ -84,12 +110,15 @@ void PickleObjects::build(const PickleValue& object, const PickleValue& state, s
 }
 
 PickleValue PickleObjects::storage(const PickleValue& id, std::size_t at) {
-  constexpr std::size_t kParts = 5;
+  const std::size_t expected = limits_.before_torch_1_6 ? 6 : 5;
   constexpr std::size_t kMostDigits = 20;
-  if (id.kind != PickleKind::kTuple || id.data != kParts) {
+  if (id.kind != PickleKind::kTuple || id.data != expected) {
     refuse_pickle("E_PKL_STORAGE", "a persistent id that is no storage", at);
   }
   const std::span<const PickleValue> parts = arena_.tuple(id);
+  if (parts.back().kind != (limits_.before_torch_1_6 ? PickleKind::kNone : PickleKind::kInt)) {
+    refuse_pickle("E_PKL_STORAGE", "a persistent id that is no storage", at);
+  }
   if (parts[0].kind != PickleKind::kText || arena_.text(parts[0]) != "storage" ||
       !is_global(parts[1], GlobalRole::kStorageType) || parts[2].kind != PickleKind::kText ||
       parts[3].kind != PickleKind::kText || parts[4].kind != PickleKind::kInt) {
@@ -169,9 +198,11 @@ void PickleObjects::check_autograd(DType dtype, std::span<const PickleValue> arg
                                    std::size_t at) const {
   const bool wrong_flag =
       arguments[0].kind != PickleKind::kBool || (arguments[0].data != 0 && !is_floating(dtype));
-  const bool has_hooks = arguments[1].kind != PickleKind::kDict || !arguments[1].is_ordered ||
-                         arena_.first(arguments[1]) != nullptr;
-  if (wrong_flag || has_hooks) refuse_pickle("E_PKL_TENSOR", "a tensor with hooks or gradient", at);
+  const bool no_hooks = arguments[1].kind == PickleKind::kNone
+                            ? limits_.before_torch_1_6
+                            : arguments[1].kind == PickleKind::kDict && arguments[1].is_ordered &&
+                                  arena_.first(arguments[1]) == nullptr;
+  if (wrong_flag || !no_hooks) refuse_pickle("E_PKL_TENSOR", "a tensor with hooks or gradient", at);
 }
 
 void PickleObjects::check_view(const PickleStorage& storage, std::int64_t offset,

@@ -134,6 +134,10 @@ TorchStateDict read_torch_state_dict(std::span<const std::byte> pickle,
   TorchStateDict result;
   Flattener(parsed.arena, limits.max_depth, result)
       .add_dict(inner != nullptr ? *inner : parsed.root, {}, 1);
+  for (const PickleStorage& storage : parsed.arena.storages()) {
+    result.storages.push_back({std::string(storage.key), storage.dtype, storage.numel});
+  }
+  result.pickle_bytes = parsed.bytes;
   for (const auto& [name, value] : outer.integers) result.integers.insert_or_assign(name, value);
   std::sort(result.tensors.begin(), result.tensors.end(),
             [](const TorchTensor& a, const TorchTensor& b) { return a.name < b.name; });

@@ -1,11 +1,14 @@
 #include "ldm/models/lpips.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/upsample_bilinear2d.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <cmath>
 #include <string>
 
 #include "ldm/core/error.h"
@@ -89,6 +92,25 @@ void LPIPSImpl::set_trainable(bool backbone, bool weightings) {
 void LPIPSImpl::clamp_weightings() {
   const c10::AutoGradMode no_grad(false);
   for (const NetLinLayer& lin : lins) lin->weighting->weight.clamp_min_(0.0);
+}
+
+void initialize_lpips(LPIPSImpl& lpips, std::uint64_t seed) {
+  const c10::AutoGradMode no_grad(false);
+  const auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  for (const auto& item : lpips.named_parameters()) {
+    if (!nn::is_unallocated(item.value())) continue;
+    at::Tensor values = at::zeros(item.value().sizes());
+    const bool is_weighting = item.key().starts_with("lin");
+    if (values.dim() == 4) {
+      const auto fan_in = static_cast<double>(values[0].numel());
+      if (is_weighting) {
+        values.uniform_(0.0, 1.0 / std::sqrt(fan_in), generator);
+      } else {
+        values.normal_(0.0, std::sqrt(2.0 / fan_in), generator);
+      }
+    }
+    item.value().set_data(values);
+  }
 }
 
 }  // namespace ldm::models

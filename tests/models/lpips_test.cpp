@@ -7,6 +7,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -144,6 +145,27 @@ TEST_CASE("LPIPS refuses pictures it cannot compare, and takes the smallest it c
   };
   CHECK(code_of(golden_picture(1, side - 1, 64), golden_picture(2, side - 1, 64)) == 3);
   CHECK(code_of(golden_picture(1, 64, 64), golden_picture(2, 64, 65)) == 3);
+}
+
+TEST_CASE("initialize_lpips fills what holds nothing and leaves the rest") {
+  LPIPS lpips(PerceptualNet::kSqueeze);
+  LPIPS same(PerceptualNet::kSqueeze);
+  const at::Tensor kept = at::zeros({1, 64, 1, 1}) + 3.0;
+  for (LPIPS* each : {&lpips, &same}) {
+    (*each)->lins[0]->weighting->weight.set_data(kept);
+    ldm::models::initialize_lpips(**each, 4);
+  }
+  for (const auto& item : lpips->named_parameters()) {
+    INFO(item.key());
+    CHECK_FALSE(ldm::nn::is_unallocated(item.value()));
+    CHECK(item.value().equal(same->named_parameters()[item.key()]));
+  }
+  CHECK(lpips->lins[0]->weighting->weight.equal(kept));
+  const at::Tensor weighting = lpips->lins[6]->weighting->weight;
+  CHECK(weighting.min().item<double>() >= 0);
+  CHECK(weighting.max().item<double>() <= 1 / std::sqrt(512.0));
+  const at::Tensor conv = lpips->named_parameters()["net.features.12.expand3x3.weight"];
+  CHECK(conv.std().item<double>() == Approx(std::sqrt(2.0 / (64 * 9))).epsilon(0.02));
 }
 
 TEST_CASE("perceptual networks have the package's words") {

@@ -16,12 +16,16 @@ struct PickleLimits {
   std::uint64_t max_tensor_bytes = std::uint64_t{1} << 40U;  ///< of one tensor, written out
   /// Describes objects of unknown names as opaque instead of refusing the file; never calls them.
   bool opaque_globals = false;
+  /// Reads what torch before 1.6 and Python 2 wrote too: bytes after the pickle's end, a sixth part
+  /// (None) of a storage's persistent id, OrderedDict made from pairs, None for a tensor's hooks.
+  bool before_torch_1_6 = false;
 };
 
 /// What a pickle holds. Views the pickle's bytes, which must outlive it.
 struct Pickle {
   PickleArena arena;
   PickleValue root;
+  std::size_t bytes = 0;  ///< of the pickle, its end included
 };
 
 /// Reads a protocol-2 pickle as torch.save writes it into descriptions. It is data, never a

@@ -32,6 +32,7 @@ class PickleObjects {
   PickleValue storage(const PickleValue& id, std::size_t at);
 
  private:
+  PickleValue ordered_dict(const PickleValue& pairs, std::size_t at);
   PickleValue rebuild_tensor(std::span<const PickleValue> arguments, std::size_t at);
   std::vector<std::int64_t> dimensions(const PickleValue& tuple, const char* what, std::size_t at);
   void check_autograd(DType dtype, std::span<const PickleValue> arguments, std::size_t at) const;
@@ -42,6 +43,7 @@ class PickleObjects {
   PickleArena& arena_;
   const PickleLimits& limits_;
   std::unordered_map<std::string_view, std::uint32_t> storage_of_key_;
+  std::size_t copied_items_ = 0;
 };
 
 }  // namespace ldm

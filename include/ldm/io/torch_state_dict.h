@@ -24,8 +24,17 @@ struct TorchTensor {
   std::int64_t storage_numel = 0;     ///< elements
 };
 
+/// A storage that a checkpoint's pickle names, whether a tensor lies in it or not.
+struct TorchStorage {
+  std::string key;
+  DType dtype = DType::F32;
+  std::int64_t numel = 0;
+};
+
 struct TorchStateDict {
-  std::vector<TorchTensor> tensors;  ///< sorted by name
+  std::vector<TorchTensor> tensors;    ///< sorted by name
+  std::vector<TorchStorage> storages;  ///< in the pickle's order
+  std::size_t pickle_bytes = 0;        ///< its end included
   std::map<std::string, std::int64_t, std::less<>> integers;
 };
 

@@ -5,6 +5,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -61,5 +62,9 @@ struct LPIPSImpl : torch::nn::Module {
                                       const DropoutMasks& masks) const;
 };
 TORCH_MODULE(LPIPS);
+
+/// Random weights for whatever holds none yet: convolutions He normal (He et al. 2015, equation 10)
+/// with zero biases, weightings uniform in [0, 1/√C]. Wants no gradients.
+void initialize_lpips(LPIPSImpl& lpips, std::uint64_t seed);
 
 }  // namespace ldm::models

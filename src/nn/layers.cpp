@@ -9,7 +9,6 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "ldm/kernels/onednn.h"
@@ -34,9 +33,7 @@ at::Tensor unallocated(at::IntArrayRef shape, at::ScalarType dtype) {
 }
 
 bool is_unallocated(const at::Tensor& parameter) {
-  return parameter.numel() > 1 &&
-         std::all_of(parameter.strides().begin(), parameter.strides().end(),
-                     [](std::int64_t stride) { return stride == 0; });
+  return parameter.nbytes() > parameter.storage().nbytes();
 }
 
 LinearImpl::LinearImpl(std::int64_t in_features, std::int64_t out_features, bool has_bias) {

@@ -106,8 +106,8 @@ Config coder_config() {
 at::Tensor pictures(SampleRange range) {
   std::vector<at::Tensor> each;
   for (std::int64_t i = 0; i < range.count; ++i) {
-    each.push_back(
-        0.5 * test::seeded_randn({3, 16, 16}, static_cast<std::uint64_t>(range.first + i)));
+    each.push_back(0.5 *
+                   test::seeded_randn({3, 16, 16}, static_cast<std::uint64_t>(range.first + i)));
   }
   return at::stack(each);
 }
@@ -115,8 +115,8 @@ at::Tensor pictures(SampleRange range) {
 }  // namespace
 
 TEST_CASE("ten steps of a KL autoencoder equal PyTorch's", "[golden]") {
-  const auto model = std::make_shared<models::AutoencoderKLImpl>(
-      coder_config<models::AutoencoderKLConfig>());
+  const auto model =
+      std::make_shared<models::AutoencoderKLImpl>(coder_config<models::AutoencoderKLConfig>());
   test::fill_by_formula(*model, 300);
   const RunConfig config = make_config({{"loss", {{"l2_weight", 0.5}, {"kl_weight", 1e-3}}}});
   AutoencoderTask task({"vae", "AutoencoderKL", {}, "", nullptr}, model, config, alone(), pictures,

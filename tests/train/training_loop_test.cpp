@@ -182,11 +182,10 @@ TEST_CASE("a checkpoint that cannot be written leaves the one before") {
   const TensorMap tensors{{"w", at::full({3}, 1.0)}};
   const auto nothing = [](const std::filesystem::path&) {};
   const auto first = checkpoints.save({.step = 1, .config = {{"a", 1}}}, tensors, nothing);
-  CHECK_THROWS_AS(checkpoints.save({.step = 2}, tensors,
-                                   [](const std::filesystem::path&) {
-                                     throw Error::output("no space left");
-                                   }),
-                  Error);
+  CHECK_THROWS_AS(
+      checkpoints.save({.step = 2}, tensors,
+                       [](const std::filesystem::path&) { throw Error::output("no space left"); }),
+      Error);
   CHECK(checkpoints.latest() == first);
   CHECK(Checkpoints::read_state(first).config.at("a") == 1);
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()),

@@ -16,9 +16,14 @@ bin=$root/build/release/bin
 ninja -C "$root/build/release" ldm-gen ldm-convert ldm-train-autoencoder ldm-train-denoiser ldm-eval
 ln -sfn "$root/weights" weights
 
-[ -e data/emoji128/dataset.json ] ||
-  python3 "$root/scripts/make_emoji_dataset.py" data/emoji128 --size 128 --count 40000 \
-    --heldout-count 2000 --seed 0
+# All objects for the autoencoder, fewer for the denoiser.
+dataset() {  # FOLDER OBJECTS
+  [ -e "$1/dataset.json" ] ||
+    python3 "$root/scripts/make_emoji_dataset.py" -o "$1" --size 128 --count 40000 \
+      --heldout-count 2000 --seed 0 --objects "$2"
+}
+dataset data/emoji128 0
+dataset data/emoji128-objects 208
 
 train() {  # PROGRAM CONFIG OUTPUT_DIR
   [ -e "$3/model" ] && return
@@ -37,7 +42,7 @@ done
 python3 "$root/scripts/plot_training.py" default/loss-curves.png default/*.jsonl
 
 [ -e classifier.safetensors ] ||
-  "$bin/ldm-eval" train-classifier --data data/emoji128 -o classifier.safetensors
+  "$bin/ldm-eval" train-classifier --data data/emoji128-objects -o classifier.safetensors
 "$bin/ldm-eval" reconstruction --vae default --data data/emoji128/heldout
-"$bin/ldm-eval" prompts --model default --prompts data/emoji128/prompts.jsonl \
+"$bin/ldm-eval" prompts --model default --prompts data/emoji128-objects/prompts.jsonl \
   --classifier classifier.safetensors --steps 30

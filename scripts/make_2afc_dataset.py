@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes sets of judgements, for `ldm-lpips train` and `ldm-lpips eval`, from any folder of pictures.
 
-    make_2afc_dataset.py PICTURES OUT [--count 2000] [--size 64] [--seed 0] [--distortions blur,warp]
+    make_2afc_dataset.py PICTURES OUT [--count 2000] [--size 64] [--seed 0]
+                         [--distortions blur,warp] [--mixed 0.25]
 
 writes OUT/2afc/{ref,p0,p1,judge} and OUT/jnd/{p0,p1,same} in the layout of the public data set:
 NNNNNN.png, and NNNNNN.npy of one float32. Pictures come from all PNG and JPEG files below
@@ -9,15 +10,19 @@ PICTURES, cropped at random where something is to be seen. The same arguments gi
 
 2AFC: p0 and p1 are the same patch with the same distortion (blur, noise, JPEG compression, colour
 shift, warp or shift) at two strengths; whichever is weaker is the nearer one, so judge is 0 or 1.
+Any sane distance orders these. --mixed is the share of items with two kinds of distortion instead,
+one well below and one well above the strength at which it is taken to become visible: harder, since
+a small shift moves many pixels, and only as right as those strengths.
 JND: p1 is p0 distorted well below (same 1) or well above (same 0) a strength at which the
 distortion is taken to become visible.
 
 How this differs from people's judgements: the order is known only because both pictures carry one
-kind of distortion, so a set says nothing of how people weigh one kind against another, which is
-what the published judgements were collected for. Nobody disagrees, while people do: on the public
-set even they reach some 83 %. The thresholds of the JND set are a guess, the same for every
-picture, where people's depend on what is in it. A 2AFC figure on such a set says that a network
-orders strengths; it must not be compared with published figures.
+kind of distortion, or because one is far stronger, so a set says little of how people weigh one
+kind against another, which is what the published judgements were collected for. Nobody disagrees,
+while people do: on the public set even they reach some 83 %. The strength at which a distortion
+becomes visible is a guess, the same for every picture, where people's depends on what is in it. A
+2AFC figure on such a set says that a network orders strengths, which the mean squared error does
+too (99 % here); it must not be compared with published figures.
 """
 import argparse
 import io
@@ -141,15 +146,21 @@ class Writer:
         np.save(self.folder / part / f"{number:06}.npy", np.float32([value]))
 
 
-def make_2afc(patches: Patches, out: Writer, count: int, names: list[str], seed: int) -> None:
+def make_2afc(patches: Patches, out: Writer, count: int, names: list[str], seed: int,
+              mixed: float) -> None:
     for number in range(count):
         rng = np.random.default_rng([seed, 0, number])
         while True:
             patch = patches.draw(rng)
-            distort = DISTORTIONS[names[number % len(names)]](patch, rng)
-            weak = rng.uniform(0.02, 1 - LEAST_STEP)
-            strong = rng.uniform(weak + LEAST_STEP, 1)
-            near, far = distort(weak), distort(strong)
+            name = names[number % len(names)]
+            if rng.random() < mixed:
+                other = names[(number + int(rng.integers(1, len(names)))) % len(names)]
+                near = DISTORTIONS[name](patch, rng)(rng.uniform(0, VISIBLE / 2))
+                far = DISTORTIONS[other](patch, rng)(rng.uniform(2 * VISIBLE, 1))
+            else:
+                distort = DISTORTIONS[name](patch, rng)
+                weak = rng.uniform(0.02, 1 - LEAST_STEP)
+                near, far = distort(weak), distort(rng.uniform(weak + LEAST_STEP, 1))
             if near.tobytes() != far.tobytes():
                 break
         second_is_nearer = bool(rng.integers(2))
@@ -179,18 +190,20 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="pixels a side")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--distortions", default=",".join(DISTORTIONS), help="comma between them")
+    parser.add_argument("--mixed", type=float, default=0.25, help="share of 2AFC items")
     args = parser.parse_args()
     names = args.distortions.split(",")
     for name in names:
         if name not in DISTORTIONS:
             parser.error(f"no distortion {name!r}: {', '.join(DISTORTIONS)}")
+    mixed = args.mixed if len(names) > 1 else 0.0
     patches = Patches(args.pictures, args.size)
     try:
         two = Writer(args.out / "2afc", ["ref", "p0", "p1", "judge"])
         jnd = Writer(args.out / "jnd", ["p0", "p1", "same"])
     except FileExistsError as error:
         sys.exit(f"make_2afc_dataset: {error.filename} is there already")
-    make_2afc(patches, two, args.count, names, args.seed)
+    make_2afc(patches, two, args.count, names, args.seed, mixed)
     make_jnd(patches, jnd, args.count, names, args.seed)
     print(f"{args.count} judgements each in {args.out}/2afc and {args.out}/jnd")
 

@@ -26,7 +26,8 @@ has_cuda_libs() {
 
 needs_path=no
 ! has_cuda_libs || needs_path=yes
-pins="torch==2.11.0 diffusers==0.42.1 transformers==5.23.0 sentencepiece==0.2.3 scikit-image==0.26.0 $needs_path"
+pins="torch==2.11.0 diffusers==0.42.1 transformers==5.23.0 sentencepiece==0.2.3 scikit-image==0.26.0"
+pins+=" lpips==0.1.4 $needs_path"
 if [ "$(cat "$target/pins.txt" 2>/dev/null)" != "$pins" ]; then
   say "making $target"
   python3 -m venv --clear "$target" ||
@@ -49,6 +50,8 @@ if [ "$(cat "$target/pins.txt" 2>/dev/null)" != "$pins" ]; then
   pip install --no-deps scikit-image==0.26.0 lazy_loader==0.6
   pip install --no-deps diffusers==0.42.1 transformers==5.23.0 tokenizers==0.23.3 \
     huggingface_hub==2.4.0 hf-xet openvino==2026.4.1 openvino-telemetry
+  # Of the losses of autoencoders: scripts/goldens/lpips.py and adversarial.py.
+  pip install --no-deps lpips==0.1.4 torchvision==0.26.0 taming-transformers-rom1504==0.0.6
   printf '%s' "$pins" >"$target/pins.txt"
 fi
 

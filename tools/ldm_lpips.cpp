@@ -129,6 +129,9 @@ void train(Options& o, Console& console) {
   o.run.mode = ldm::train::parse_lpips_mode(o.mode);
   o.run.dropout = !o.no_dropout;
   const bool scratch = o.run.mode == ldm::train::LpipsMode::kScratch;
+  if (!o.output.ends_with(".safetensors")) {
+    throw Error::usage(cat("-o: ", o.output, " does not end in .safetensors"));
+  }
   ldm::check_output_folder(fs::path(o.output).parent_path());
   if (!o.overwrite && fs::exists(o.output)) {
     throw Error::output(cat(o.output, " exists"), "give another name, or --overwrite");

@@ -58,7 +58,10 @@ std::string shortened(std::string_view text) {
 class Machine {
  public:
   Machine(std::span<const std::byte> pickle, const PickleLimits& limits, PickleArena& arena)
-      : bytes_(pickle), limits_(limits), arena_(arena), objects_(arena, limits) {}
+      : bytes_(pickle), limits_(limits), arena_(arena), objects_(arena, limits) {
+    // Python 2 numbers the memo from one.
+    if (limits.before_torch_1_6) memo_.emplace_back();
+  }
 
   PickleValue run() {
     if (take_byte() != kProto || take_byte() != 2) {

@@ -40,8 +40,8 @@ std::string old_tensor(const std::string& storage, std::initializer_list<std::in
 }
 
 /// An OrderedDict as Python 2 pickles it, of one tensor "w".
-std::string ordered_dict(const std::string& tensor) {
-  return py_global("collections", "OrderedDict") +
+std::string ordered_dict(const std::string& tensor, const std::string& memo = "q\x01") {
+  return py_global("collections", "OrderedDict") + memo +
          py_tuple({py2_list({py2_list({py2_text("w"), tensor})})}) + "R";
 }
 
@@ -159,6 +159,7 @@ TEST_CASE("the old forms stay refused in today's checkpoints") {
     return rule_of([&body] { read_pickle(py_file(body)); });
   };
   CHECK(rule_today(py_dict({"w", tensor})) == "E_PKL_STORAGE");
-  CHECK(rule_today(ordered_dict("N")) == "E_PKL_CALL");
+  CHECK(rule_today(ordered_dict("N")) == "E_PKL_MEMO");
+  CHECK(rule_today(ordered_dict("N", "")) == "E_PKL_CALL");
   CHECK(rule_of([] { read_pickle(py_file("}") + "x"); }) == "E_PKL_TRAIL");
 }

@@ -120,7 +120,7 @@ TEST_CASE("micro batches and ranks give the losses and weights of one process") 
   const auto losses = logged(pieces, config, alone(), false);
   REQUIRE(losses.size() == expected.size());
   for (std::size_t i = 0; i < losses.size(); ++i) CHECK(losses[i] == Approx(expected[i]));
-  test::expect_close(pieces.weight.detach(), whole.weight.detach(), 1e-6, "micro batches");
+  test::expect_close(pieces.weight.detach(), whole.weight.detach(), 1e-5, "micro batches");
 
   const RunConfig shared = make_config(folder.path() / "c");
   std::vector<Fit> ranks(2);
@@ -128,7 +128,7 @@ TEST_CASE("micro batches and ranks give the losses and weights of one process") 
     const auto rank = static_cast<std::size_t>(group->rank());
     logged(ranks[rank], shared, {group, at::kCPU}, false);
   });
-  test::expect_close(ranks[0].weight.detach(), whole.weight.detach(), 1e-6, "two ranks");
+  test::expect_close(ranks[0].weight.detach(), whole.weight.detach(), 1e-5, "two ranks");
   CHECK(at::equal(ranks[0].weight, ranks[1].weight));
 }
 

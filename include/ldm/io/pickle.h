@@ -17,7 +17,8 @@ struct PickleLimits {
   /// Describes objects of unknown names as opaque instead of refusing the file; never calls them.
   bool opaque_globals = false;
   /// Reads what torch before 1.6 and Python 2 wrote too: bytes after the pickle's end, a sixth part
-  /// (None) of a storage's persistent id, OrderedDict made from pairs, None for a tensor's hooks.
+  /// (None) of a storage's persistent id, OrderedDict made from pairs, None for a tensor's hooks, a
+  /// memo that begins at one.
   bool before_torch_1_6 = false;
 };
 

@@ -233,3 +233,5 @@ TEST_CASE("training: bad input is told before anything is learned") {
   CHECK(missing.exit_code == 3);
   CHECK(missing.err.find("metadata.jsonl:1") != std::string::npos);
 }
+
+}  // namespace ldm

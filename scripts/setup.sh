@@ -3,6 +3,7 @@
 #
 # usage: scripts/setup.sh [--dev]
 #   --dev        also the tools of the checks (clang, clang-format, clang-tidy, Google Benchmark)
+#                and Open MPI, with which training runs under mpirun
 #   LDM_CUDA=1   bring the CUDA runtime wheels (default: where an NVIDIA driver is found); 0: never
 #
 # Ends at once when everything is there, so a second run needs no network. All it says goes to
@@ -61,7 +62,9 @@ clang clang++
 clang-format clang-format
 clang-tidy clang-tidy
 libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a
-libbenchmark-dev /usr/include/benchmark/benchmark.h'
+libbenchmark-dev /usr/include/benchmark/benchmark.h
+libopenmpi-dev /usr/bin/mpicxx
+openmpi-bin /usr/bin/mpirun'
 
 present() {
   case $1 in

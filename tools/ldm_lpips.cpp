@@ -35,6 +35,7 @@ struct Options {
   std::string mode, data, output;
   std::string score;
   ldm::train::LpipsTrainConfig run;
+  int threads = 0;
   bool no_dropout = false;
   bool overwrite = false;
   bool quiet = false;
@@ -62,9 +63,11 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("PICTURES", o.pictures, "two pictures of one size");
   add_files(app, o);
   app.add_option("--spatial", o.spatial, "write the distance at each pixel as a picture");
+  app.add_option("--threads", o.threads, "CPU threads; 0: one a core")->check(CLI::Range(0, 1024));
   app.add_flag("--quiet", o.quiet, "no information lines");
   app.add_flag("--version", o.version, "show the version");
   app.require_subcommand(0, 1);
+  app.fallthrough();
 
   CLI::App& train = *app.add_subcommand("train", "learn from judgements of distorted pictures");
   add_files(train, o);
@@ -78,7 +81,6 @@ void add_options(CLI::App& app, Options& o) {
   train.add_option("--seed", o.run.seed, "of weights, order and dropout")->capture_default_str();
   train.add_flag("--no-dropout", o.no_dropout, "train without dropout");
   train.add_flag("--overwrite", o.overwrite, "replace the output");
-  train.add_flag("--quiet", o.quiet, "no information lines");
 
   CLI::App& eval = *app.add_subcommand("eval", "score against judgements");
   add_files(eval, o);
@@ -160,10 +162,13 @@ void train(Options& o, Console& console) {
 void evaluate(const Options& o, Console& console) {
   check_run(o);
   const ldm::models::LPIPS lpips = ldm::load_lpips(files_of(o));
+  const fs::path folder = o.data;
+  const std::int64_t size = o.run.load_size;
+  const std::int64_t batch = o.run.batch_size;
   const double score =
       o.score == "2afc"
-          ? ldm::train::evaluate_2afc(lpips, {o.data, o.run.load_size}, o.run.batch_size)
-          : ldm::train::evaluate_jnd(lpips, {o.data, o.run.load_size}, o.run.batch_size);
+          ? ldm::train::evaluate_2afc(lpips, ldm::train::TwoAfcData(folder, size), batch)
+          : ldm::train::evaluate_jnd(lpips, ldm::train::JndData(folder, size), batch);
   console.result(cat(o.score, " ", number(score, 6)));
 }
 
@@ -181,6 +186,7 @@ void run(std::span<const std::string> args, ldm::app::Session& session) {
     throw Error::usage(error.what(), "see ldm-lpips --help");
   }
   session.console.quiet = o.quiet;
+  ldm::set_cpu_threads(o.threads);
   if (o.version) {
     session.console.result(cat("ldm-lpips ", ldm::version(), " (", ldm::revision(), ")"));
   } else if (app.got_subcommand("train")) {

@@ -3,13 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 
-#include <filesystem>
-
 #include "ldm/app/main_guard.h"
-#include "ldm/core/error.h"
-#include "ldm/core/text.h"
-#include "ldm/io/file.h"
-#include "ldm/io/png.h"
 #include "ldm/train/autoencoder_task.h"
 #include "ldm/train/picture_source.h"
 #include "ldm/train/sheet.h"
@@ -19,19 +13,6 @@
 namespace {
 
 using namespace ldm;
-namespace fs = std::filesystem;
-
-/// Originals above their reconstructions.
-void write_sheet(const train::AutoencoderTask& task, const at::Tensor& originals,
-                 const fs::path& folder, std::int64_t step) {
-  std::error_code ignored;
-  fs::create_directories(folder, ignored);
-  const at::Tensor both = at::cat({originals, task.reconstruct(originals)});
-  write_file_atomic(
-      folder / cat("step-", step, ".png"),
-      std::span<const std::byte>(encode_png(train::make_sheet(both, originals.size(0)))),
-      IfExists::kReplace);
-}
 
 train::RunResult run(const tools::TrainArguments& arguments, app::Session& session) {
   const train::RunConfig config = train::read_run_config(
@@ -47,7 +28,9 @@ train::RunResult run(const tools::TrainArguments& arguments, app::Session& sessi
   const at::Tensor shown =
       config.run.sample_every > 0 ? reader.pictures({0, kShown}) : at::Tensor();
   callbacks.sample = [&](std::int64_t step) {
-    write_sheet(task, shown, fs::path(config.run.output_dir) / "samples", step);
+    // Originals above their reconstructions.
+    const at::Tensor both = at::cat({shown, task.reconstruct(shown)});
+    tools::write_sheet(config, step, train::make_sheet(both, kShown));
   };
   const train::RunResult result = train::train(task, config, place, arguments.resume, callbacks);
   tools::list_skipped(config, reader.skipped());

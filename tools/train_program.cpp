@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include "ldm/core/text.h"
 #include "ldm/core/version.h"
 #include "ldm/io/file.h"
+#include "ldm/io/png.h"
 #include "ldm/train/process_group.h"
 
 namespace ldm::tools {
@@ -94,6 +96,14 @@ train::LoopCallbacks follow_run(const train::RunConfig& config, const train::Run
   return callbacks;
 }
 
+void write_sheet(const train::RunConfig& config, std::int64_t step, const Image& sheet) {
+  const fs::path folder = fs::path(config.run.output_dir) / "samples";
+  std::error_code error;
+  fs::create_directories(folder, error);
+  write_file_atomic(folder / cat("step-", step, ".png"),
+                    std::span<const std::byte>(encode_png(sheet)), IfExists::kReplace);
+}
+
 void list_skipped(const train::RunConfig& config, std::span<const std::string> skipped) {
   if (skipped.empty()) return;
   std::string text;
@@ -137,8 +147,9 @@ void run_train_program(const TrainProgram& program, std::span<const std::string>
   if (threads > 0) at::set_num_threads(threads);
   const train::RunResult result = program.run(arguments, session);
   if (!result.finished) {
-    throw app::stopped_by_signal(app::received_signal(), static_cast<int>(result.step),
-                                 static_cast<int>(result.of));
+    throw Error::stopped(
+        app::received_signal() == SIGTERM ? ErrorCode::kTerminated : ErrorCode::kInterrupted,
+        cat("stopped after step ", result.step, " of ", result.of), "go on with --resume");
   }
   if (!session.console.json && !result.checkpoint.empty()) {
     session.console.result(result.checkpoint.string());

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ldm/app/session.h"
+#include "ldm/io/image.h"
 #include "ldm/train/training_loop.h"
 
 namespace ldm::tools {
@@ -34,6 +35,9 @@ void run_train_program(const TrainProgram& program, std::span<const std::string>
 /// Ranks other than 0 keep silent.
 train::LoopCallbacks follow_run(const train::RunConfig& config, const train::RunPlace& place,
                                 const TrainArguments& arguments, app::Session& session);
+
+/// Writes OUTPUT_DIR/samples/step-N.png.
+void write_sheet(const train::RunConfig& config, std::int64_t step, const Image& sheet);
 
 /// Names the pictures that could not be read, in OUTPUT_DIR/skipped.txt and as warnings.
 void list_skipped(const train::RunConfig& config, std::span<const std::string> skipped);

@@ -50,6 +50,14 @@ void DenoisingConfig::validate(const std::string& where) const {
   require(text_learning_rate_factor >= 0, "text_learning_rate_factor", "is negative");
 }
 
+void SamplesConfig::validate(const std::string& where) const {
+  constexpr std::int64_t kMostSteps = 1000;
+  if (num_inference_steps < 1 || num_inference_steps > kMostSteps) {
+    throw Error::input(cat(where, ": /num_inference_steps is not in 1 … 1000"));
+  }
+  if (guidance_scale < 0) throw Error::input(cat(where, ": /guidance_scale is negative"));
+}
+
 DenoiserTask::DenoiserTask(DenoiserModel model, const RunConfig& config, const RunPlace& place,
                            std::function<DenoiserBatch(SampleRange)> batches)
     : model_(std::move(model)),
@@ -128,7 +136,7 @@ TensorMap DenoiserTask::state() const {
   return state;
 }
 
-void DenoiserTask::export_model(const std::filesystem::path& folder) {
+ModelFiles DenoiserTask::model_files() const {
   ModelFiles files = model_.files;
   const auto replace = [&files](const char* name, const torch::nn::Module& module) {
     files.component(name).weights = std::make_shared<TensorMapSource>(named_tensors(module));
@@ -141,9 +149,13 @@ void DenoiserTask::export_model(const std::filesystem::path& folder) {
   if (model_.text_encoder && !files.component("text_encoder").weights) {
     replace("text_encoder", *model_.text_encoder);
   }
+  return files;
+}
+
+void DenoiserTask::export_model(const std::filesystem::path& folder) {
   ExportOptions options;
   options.overwrite = true;
-  export_folder(files, folder, options);
+  export_folder(model_files(), folder, options);
 }
 
 LatentReader::LatentReader(const RunConfig& config, const DenoiserModel& model,

@@ -113,6 +113,7 @@ void MpiGroup::complete(void* request, const char* operation) {
 }
 
 void MpiGroup::do_sum(at::Tensor& tensor) {
+  in_flight_ = tensor;
   auto* data = static_cast<char*>(tensor.mutable_data_ptr());
   const auto count = static_cast<std::size_t>(tensor.numel());
   for (std::size_t begin = 0; begin < count; begin += kMostNumbers) {
@@ -122,9 +123,11 @@ void MpiGroup::do_sum(at::Tensor& tensor) {
           "MPI_Iallreduce");
     complete(request, "MPI_Iallreduce");
   }
+  in_flight_.reset();
 }
 
 void MpiGroup::do_broadcast(at::Tensor& tensor, int root) {
+  in_flight_ = tensor;
   auto* data = static_cast<char*>(tensor.mutable_data_ptr());
   const std::size_t bytes = tensor.nbytes();
   for (std::size_t begin = 0; begin < bytes; begin += kMostBytes) {
@@ -133,6 +136,7 @@ void MpiGroup::do_broadcast(at::Tensor& tensor, int root) {
           "MPI_Ibcast");
     complete(request, "MPI_Ibcast");
   }
+  in_flight_.reset();
 }
 
 void MpiGroup::do_barrier() {

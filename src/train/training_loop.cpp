@@ -131,6 +131,7 @@ class Loop {
       stopped = any_rank(callbacks_.stop && callbacks_.stop());
       if (state_.step % run_.checkpoint_every == 0 || state_.step == run_.steps || stopped) save();
     }
+    if (state_.step == run_.steps && group_->rank() == 0 && !saved_.empty()) publish();
     group_->close();
     return {state_.step, run_.steps, state_.skipped, saved_, state_.step == run_.steps};
   }
@@ -261,6 +262,18 @@ class Loop {
   void save() {
     if (group_->rank() == 0) write_checkpoint();
     group_->barrier();
+  }
+
+  /// The finished model under a name that does not change: OUTPUT_DIR/model.
+  void publish() const {
+    const fs::path target = fs::path(run_.output_dir) / "model";
+    const fs::path staged = fs::path(run_.output_dir) / ".staged-model";
+    std::error_code error;
+    fs::remove_all(staged, error);
+    fs::copy(saved_ / "model", staged, fs::copy_options::recursive, error);
+    if (!error) fs::remove_all(target, error);
+    if (!error) fs::rename(staged, target, error);
+    if (error) throw Error::output(cat("cannot write ", target.string(), ": ", error.message()));
   }
 
   void write_checkpoint() {

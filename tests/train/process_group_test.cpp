@@ -5,9 +5,11 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 
+#include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/free_port.h"
+#include "tests/support/temp_dir.h"
 #include "tests/train/thread_group.h"
 
 using ldm::cat;
@@ -88,6 +90,23 @@ TEST_CASE("ranks that differ are listed on every rank") {
                             " of 4: the configuration is not the same on "
                             "all ranks: rank 1, 3 differ from rank 0"));
   });
+}
+
+TEST_CASE("a single process loads no MPI and no NCCL") {
+  LaunchRequest request;
+  request.environment = {};
+  const auto group = open_process_group(request);
+  CHECK(group->size() == 1);
+  CHECK(group->rank() == 0);
+  CHECK(all_reduce_mean(2.5, *group) == 2.5);
+  all_ranks_agree("anything", "x", *group);
+  group->barrier();
+  group->close();
+  const std::string maps = ldm::test::slurp("/proc/self/maps");
+  CHECK(maps.find("libtorch_cpu") != std::string::npos);
+  CHECK(maps.find("libmpi") == std::string::npos);
+  // Another test of this program may have loaded it on a machine with a GPU.
+  if (ldm::loaded_cuda() == nullptr) CHECK(maps.find("nccl") == std::string::npos);
 }
 
 TEST_CASE("mpirun without the MPI plugin is a usage error that says what to do") {

@@ -79,7 +79,8 @@ class AutoencoderTask final : public Task {
  public:
   /// `model` has weights. The noise of its posterior is keyed by the samples' numbers.
   AutoencoderTask(const ComponentFiles& description, std::shared_ptr<models::AutoencoderImpl> model,
-                  const RunConfig& config, PictureSource pictures, bool fine_tune);
+                  const RunConfig& config, const RunPlace& place, PictureSource pictures,
+                  bool fine_tune);
   ~AutoencoderTask() override;
 
   std::vector<Phase> phases() override;

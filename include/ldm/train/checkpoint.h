@@ -16,7 +16,7 @@ struct RunState {
   std::int64_t step = 0;            ///< optimizer steps done
   std::int64_t skipped = 0;         ///< of these, without an update: something was not finite
   std::int64_t skipped_in_row = 0;  ///< at the end
-  nlohmann::json config;            ///< the run's whole file
+  nlohmann::json config = {};       ///< the run's whole file
 
   template <class V>
   void visit(V&& v) {

@@ -40,6 +40,21 @@ struct DenoisingConfig {
   void validate(const std::string& where) const;
 };
 
+/// The fields of a run's "samples" section: what a sheet shows every /run/sample_every steps.
+struct SamplesConfig {
+  std::vector<std::string> prompts;
+  std::int64_t num_inference_steps = 30;
+  double guidance_scale = 3.0;
+
+  template <class V>
+  void visit(V&& v) {
+    v("prompts", prompts);
+    v("num_inference_steps", num_inference_steps);
+    v("guidance_scale", guidance_scale);
+  }
+  void validate(const std::string& where) const;
+};
+
 /// The samples that a denoiser learns from, by number.
 struct DenoiserBatch {
   at::Tensor latents;  ///< [B, C, h, w] fp32, scaled
@@ -63,6 +78,8 @@ class DenoiserTask final : public Task {
   TensorMap state() const override;
   /// Writes the whole model as a diffusers folder.
   void export_model(const std::filesystem::path& folder) override;
+  /// The whole model with today's weights in memory, as `open_model` would give it.
+  ModelFiles model_files() const;
 
  private:
   /// Token ids of captions (or classes) [B, N]; those of dropped samples are the empty prompt's.

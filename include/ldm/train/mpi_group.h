@@ -39,6 +39,7 @@ class MpiGroup final : public QueuedGroup {
   void complete(void* request, const char* operation);
 
   const LdmMpiApi& api_;
+  at::Tensor in_flight_;  ///< stays after a failure: the other ranks may still write into it
 };
 
 }  // namespace ldm::train

@@ -116,7 +116,8 @@ struct RunResult {
 /// Error::non_finite after max_skipped_steps steps in a row whose loss or gradients were not
 /// finite, Error::output when a checkpoint cannot be written.
 ///
-/// Each rank takes its share of every batch; rank 0 reports, samples and saves. A stop that one
+/// A finished run's model lies in OUTPUT_DIR/model too. Each rank takes its share of every batch;
+/// rank 0 reports, samples and saves. A stop that one
 /// rank is asked for stops all after the same step.
 RunResult train(Task& task, const RunConfig& config, const RunPlace& place, bool resume,
                 const LoopCallbacks& callbacks);

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Makes weights/default from nothing: scripts/train_default_model.sh WORK_FOLDER
+#
+# Renders the data set, trains the autoencoder and the denoiser with the programs of this build and
+# the configs/train-emoji-*.json, trains a classifier on the data set, measures reconstructions and
+# prompt following, and leaves the fp16 model in WORK_FOLDER/default. Needs Debian's
+# fonts-noto-color-emoji, Python with Pillow and matplotlib, and several hours of CPU. A second call
+# goes on where the first was stopped.
+set -euo pipefail
+
+[ $# = 1 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+mkdir -p "$1/data"
+cd "$1"
+bin=$root/build/release/bin
+ninja -C "$root/build/release" ldm-gen ldm-convert ldm-train-autoencoder ldm-train-denoiser ldm-eval
+ln -sfn "$root/weights" weights
+
+# All objects for the autoencoder, fewer for the denoiser.
+dataset() {  # FOLDER OBJECTS
+  [ -e "$1/dataset.json" ] ||
+    python3 "$root/scripts/make_emoji_dataset.py" -o "$1" --size 128 --count 40000 \
+      --heldout-count 2000 --seed 0 --objects "$2"
+}
+dataset data/emoji128 0
+dataset data/emoji128-objects 208
+
+train() {  # PROGRAM CONFIG OUTPUT_DIR
+  [ -e "$3/model" ] && return
+  local resume=()
+  ! compgen -G "$3/checkpoints/step-*" > /dev/null || resume=(--resume)
+  "$bin/$1" "$root/configs/$2" "${resume[@]}"
+}
+train ldm-train-autoencoder train-emoji-autoencoder.json runs/emoji-autoencoder
+train ldm-train-autoencoder train-emoji-autoencoder-whole.json runs/emoji-autoencoder-whole
+train ldm-train-denoiser train-emoji-denoiser.json runs/emoji-denoiser
+
+"$bin/ldm-convert" runs/emoji-denoiser/model default --dtype fp16 --overwrite
+for run in emoji-autoencoder emoji-autoencoder-whole emoji-denoiser; do
+  cp "runs/$run/log.jsonl" "default/$run.jsonl"
+done
+python3 "$root/scripts/plot_training.py" default/loss-curves.png default/*.jsonl
+
+[ -e classifier.safetensors ] ||
+  "$bin/ldm-eval" train-classifier --data data/emoji128-objects -o classifier.safetensors
+"$bin/ldm-eval" reconstruction --vae default --data data/emoji128/heldout
+"$bin/ldm-eval" prompts --model default --prompts data/emoji128-objects/prompts.jsonl \
+  --classifier classifier.safetensors --steps 30

@@ -62,6 +62,10 @@ void compare(const train::Example& example, const Image& again, const models::LP
 
 std::string percent(double part) { return fixed(100 * part, 1) + " %"; }
 
+void show_progress(const std::string& line, app::Console& console) {
+  if (console.stderr_is_terminal() && !console.quiet && !console.json) console.live(line);
+}
+
 ExecutionRequest execution_of(const EvalOptions& o) {
   ExecutionRequest request;
   request.threads = o.threads;
@@ -79,9 +83,9 @@ void evaluate_reconstruction(const EvalOptions& o, app::Console& console) {
     const train::Example example = dataset->read(i);
     const LatentsData latents = coder.encode(example.picture, std::nullopt, VaeTiling::kAuto);
     compare(example, coder.decode(latents, 0, VaeTiling::kAuto), lpips, sums);
-    if (i % 10 == 9) console.live(cat(i + 1, " of ", count));
+    show_progress(cat(i + 1, " of ", count), console);
   }
-  console.live("");
+  show_progress({}, console);
   const auto n = static_cast<double>(count);
   ordered_json event = {{"event", "reconstruction"},
                         {"schema", 1},

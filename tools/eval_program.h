@@ -46,6 +46,8 @@ void evaluate_prompts(const EvalOptions& o, app::Console& console);
 std::string percent(double part);
 nlohmann::ordered_json as_json(const train::AttributeAccuracy& accuracy);
 void show(const train::AttributeAccuracy& accuracy, app::Console& console);
+/// Redraws one line at the end of a terminal; an empty one removes it.
+void show_progress(const std::string& line, app::Console& console);
 ExecutionRequest execution_of(const EvalOptions& o);
 
 }  // namespace ldm::tools

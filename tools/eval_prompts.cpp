@@ -91,9 +91,10 @@ train::PromptScores score(const EvalOptions& o, const train::Classifier& classif
                                                    : load_image(paths[i])};
     if (generator) keep(pictures[0], o, cases[i].id);
     scores.add(cases[i], classifier.classify(pictures)[0], classifier.names);
-    console.live(cat(i + 1, " of ", cases.size(), ", objects ", percent(scores.accuracy().object)));
+    show_progress(cat(i + 1, " of ", cases.size(), ", objects ", percent(scores.accuracy().object)),
+                  console);
   }
-  console.live("");
+  show_progress({}, console);
   return scores;
 }
 

@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 
-#include "ldm/app/main_guard.h"
 #include "ldm/train/autoencoder_task.h"
 #include "ldm/train/picture_source.h"
 #include "ldm/train/sheet.h"
@@ -40,13 +39,8 @@ train::RunResult run(const tools::TrainArguments& arguments, app::Session& sessi
 }  // namespace
 
 int main(int argc, char** argv) {
-  const tools::TrainProgram program{
-      "ldm-train-autoencoder",
-      "Trains an autoencoder (AutoencoderKL, VQModel) from a folder of pictures.", run};
-  return app::main_guard(
+  return tools::train_main(
       argc, argv,
-      [&program](std::span<const std::string> args, app::Session& session) {
-        tools::run_train_program(program, args, session);
-      },
-      program.name);
+      {"ldm-train-autoencoder",
+       "Trains an autoencoder (AutoencoderKL, VQModel) from a folder of pictures.", run});
 }

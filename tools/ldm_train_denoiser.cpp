@@ -8,7 +8,6 @@
 #include <memory>
 #include <vector>
 
-#include "ldm/app/main_guard.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/open.h"
 #include "ldm/pipeline/image_tensor.h"
@@ -70,13 +69,8 @@ train::RunResult run(const tools::TrainArguments& arguments, app::Session& sessi
 }  // namespace
 
 int main(int argc, char** argv) {
-  const tools::TrainProgram program{
-      "ldm-train-denoiser",
-      "Trains a denoiser (UNet2DConditionModel, UNet2DModel) from captioned pictures.", run};
-  return app::main_guard(
+  return tools::train_main(
       argc, argv,
-      [&program](std::span<const std::string> args, app::Session& session) {
-        tools::run_train_program(program, args, session);
-      },
-      program.name);
+      {"ldm-train-denoiser",
+       "Trains a denoiser (UNet2DConditionModel, UNet2DModel) from captioned pictures.", run});
 }

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "ldm/app/main_guard.h"
 #include "ldm/app/progress.h"
 #include "ldm/app/signals.h"
 #include "ldm/core/error.h"
@@ -62,7 +63,56 @@ void append_line(const fs::path& file, const std::string& line) {
   if (!out.flush()) throw Error::output(cat("cannot write ", file.string()));
 }
 
+void run_program(const TrainProgram& program, std::span<const std::string> args,
+                 app::Session& session) {
+  TrainArguments arguments;
+  int threads = 0;
+  bool version = false;
+  CLI::App app(program.description, program.name);
+  app.add_option("CONFIG", arguments.config, "the run: one JSON file");
+  app.add_flag("--resume", arguments.resume, "go on from the run's latest checkpoint");
+  app.add_option("--threads", threads, "CPU threads (default: all cores)")
+      ->check(CLI::Range(1, 1024));
+  app.add_flag("--json", session.console.json, "one JSON event a line on stdout");
+  app.add_flag("--quiet", session.console.quiet, "no information lines");
+  app.add_flag("--version", version, "show the version");
+  try {
+    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
+  } catch (const CLI::CallForHelp&) {
+    session.console.result(app.help());
+    return;
+  } catch (const CLI::ParseError& error) {
+    throw Error::usage(error.what(), cat("see ", program.name, " --help"));
+  }
+  if (version) {
+    session.console.result(cat(program.name, " ", ldm::version(), " (", ldm::revision(), ")"));
+    return;
+  }
+  if (arguments.config.empty()) {
+    throw Error::usage("expected CONFIG.json", cat("see ", program.name, " --help"));
+  }
+  if (threads > 0) at::set_num_threads(threads);
+  const train::RunResult result = program.run(arguments, session);
+  if (!result.finished) {
+    throw Error::stopped(
+        app::received_signal() == SIGTERM ? ErrorCode::kTerminated : ErrorCode::kInterrupted,
+        cat("stopped after step ", result.step, " of ", result.of), "go on with --resume");
+  }
+  if (!session.console.json && !result.checkpoint.empty()) {
+    session.console.result(result.checkpoint.string());
+  }
+}
+
 }  // namespace
+
+int train_main(int argc, char** argv, const TrainProgram& program) {
+  return app::main_guard(
+      argc, argv,
+      [&program](std::span<const std::string> args, app::Session& session) {
+        run_program(program, args, session);
+      },
+      program.name);
+}
 
 train::LoopCallbacks follow_run(const train::RunConfig& config, const train::RunPlace& place,
                                 const TrainArguments& arguments, app::Session& session) {
@@ -114,46 +164,6 @@ void list_skipped(const train::RunConfig& config, std::span<const std::string> s
               cat(skipped.size(), " pictures could not be read: ", skipped.front(),
                   skipped.size() > 1 ? ", …" : ""),
               cat("all are listed in ", file.string()));
-}
-
-void run_train_program(const TrainProgram& program, std::span<const std::string> args,
-                       app::Session& session) {
-  TrainArguments arguments;
-  int threads = 0;
-  bool version = false;
-  CLI::App app(program.description, program.name);
-  app.add_option("CONFIG", arguments.config, "the run: one JSON file");
-  app.add_flag("--resume", arguments.resume, "go on from the run's latest checkpoint");
-  app.add_option("--threads", threads, "CPU threads (default: all cores)")
-      ->check(CLI::Range(1, 1024));
-  app.add_flag("--json", session.console.json, "one JSON event a line on stdout");
-  app.add_flag("--quiet", session.console.quiet, "no information lines");
-  app.add_flag("--version", version, "show the version");
-  try {
-    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
-  } catch (const CLI::CallForHelp&) {
-    session.console.result(app.help());
-    return;
-  } catch (const CLI::ParseError& error) {
-    throw Error::usage(error.what(), cat("see ", program.name, " --help"));
-  }
-  if (version) {
-    session.console.result(cat(program.name, " ", ldm::version(), " (", ldm::revision(), ")"));
-    return;
-  }
-  if (arguments.config.empty()) {
-    throw Error::usage("expected CONFIG.json", cat("see ", program.name, " --help"));
-  }
-  if (threads > 0) at::set_num_threads(threads);
-  const train::RunResult result = program.run(arguments, session);
-  if (!result.finished) {
-    throw Error::stopped(
-        app::received_signal() == SIGTERM ? ErrorCode::kTerminated : ErrorCode::kInterrupted,
-        cat("stopped after step ", result.step, " of ", result.of), "go on with --resume");
-  }
-  if (!session.console.json && !result.checkpoint.empty()) {
-    session.console.result(result.checkpoint.string());
-  }
 }
 
 }  // namespace ldm::tools

@@ -24,10 +24,9 @@ struct TrainProgram {
   std::function<train::RunResult(const TrainArguments&, app::Session&)> run;
 };
 
-/// The common part of their command lines: CONFIG.json [--resume] [--threads N] [--json] [--quiet].
-/// Prints the last checkpoint's folder as the result. Error::stopped after a signal.
-void run_train_program(const TrainProgram& program, std::span<const std::string> args,
-                       app::Session& session);
+/// `main` of a training program: CONFIG.json [--resume] [--threads N] [--json] [--quiet]. Prints
+/// the last checkpoint's folder as the result; a signal ends it with the hint to resume.
+int train_main(int argc, char** argv, const TrainProgram& program);
 
 /// Reports on stderr (or as `train_step` and `checkpoint` events), appends every report to
 /// OUTPUT_DIR/log.jsonl (lines of steps that a resumed run repeats go first), and stops at a

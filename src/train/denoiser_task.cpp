@@ -66,6 +66,13 @@ DenoiserTask::DenoiserTask(DenoiserModel model, const RunConfig& config, const R
       device_(place.device),
       process_(training_schedule(model_.files)),
       batches_(std::move(batches)) {
+  if (config_.condition_dropout > 0 && model_.text_encoder && !model_.tokenizer &&
+      !model_.text_encoder->null_id()) {
+    throw Error::input(
+        cat(config.source, ": /denoising/condition_dropout: these classes have none ",
+            "that stands for no class"),
+        "set it to 0, or train 1001 classes, the last of them for no class");
+  }
   model_.unet->to(device_);
   if (model_.text_encoder) model_.text_encoder->to(device_);
 }

@@ -158,6 +158,116 @@ TEST_CASE("training: a run that was killed goes on bit for bit") {
   CHECK(drawn.exit_code == 0);
 }
 
+TEST_CASE("training: captions over SentencePiece, classes, and no condition at all") {
+  const TempDir dir;
+  write_pictures(dir);
+  REQUIRE(run("ldm-train-autoencoder", {write(dir, "ae", autoencoder_run(dir, "ae"))}).exit_code ==
+          0);
+  const auto learn_and_draw = [&](const std::string& name, const json& config,
+                                  const std::vector<std::string>& condition) {
+    const ProgramResult learned = run("ldm-train-denoiser", {write(dir, name, config)});
+    INFO(name << ": " << learned.err);
+    REQUIRE(learned.exit_code == 0);
+    CHECK(losses(dir, name).size() == 4);
+    std::vector<std::string> args = {"-m", (dir / name / "model").string(), "-o",
+                                     (dir / (name + ".png")).string()};
+    args.insert(args.end(), condition.begin(), condition.end());
+    const ProgramResult drawn = run("ldm-gen", args);
+    INFO(drawn.err);
+    CHECK(drawn.exit_code == 0);
+  };
+
+  json config = denoiser_run(dir, "bert");
+  config.erase("samples");
+  dir.write("spm/spiece.model",
+            test::slurp(fs::path(LDM_SOURCE_DIR) / "tests/golden/text/t5.model"));
+  dir.write("spm/tokenizer_config.json",
+            R"({"tokenizer_class": "T5Tokenizer", "model_max_length": 77, "extra_ids": 0})");
+  json& model = config["model"];
+  model["model_index"] = {{"_class_name", "LDMTextToImagePipeline"},
+                          {"bert", {"latent_diffusion", "LDMBertModel"}},
+                          {"tokenizer", {"transformers", "T5Tokenizer"}},
+                          {"scheduler", {"diffusers", "DDIMScheduler"}},
+                          {"unet", {"diffusers", "UNet2DConditionModel"}},
+                          {"vqvae", {"diffusers", "AutoencoderKL"}}};
+  model["tokenizer"] = (dir / "spm").string();
+  model.erase("text_encoder");
+  model["bert"] = {{"vocab_size", 2000},
+                   {"max_position_embeddings", 77},
+                   {"encoder_layers", 1},
+                   {"encoder_ffn_dim", 16},
+                   {"encoder_attention_heads", 2},
+                   {"head_dim", 4},
+                   {"d_model", 8},
+                   {"pad_token_id", 0}};
+  learn_and_draw("bert", config, {"-p", "picture 2"});
+
+  std::string lines;
+  for (int i = 0; i < 8; ++i) {
+    lines += json{{"file_name", std::to_string(i) + ".png"}, {"class_label", i % 3}}.dump() + "\n";
+  }
+  dir.write("data/metadata.jsonl", lines);
+  config = denoiser_run(dir, "classes");
+  config.erase("samples");
+  config["model"].erase("tokenizer");
+  config["model"].erase("text_encoder");
+  config["model"]["model_index"] = {{"_class_name", "LDMClassToImagePipeline"},
+                                    {"class_embedder", {"ldm_gen", "ClassEmbedder"}},
+                                    {"scheduler", {"diffusers", "DDIMScheduler"}},
+                                    {"unet", {"diffusers", "UNet2DConditionModel"}},
+                                    {"vqvae", {"diffusers", "AutoencoderKL"}}};
+  config["model"]["class_embedder"] = {{"embed_dim", 8}, {"num_classes", 3}};
+  const ProgramResult dropped = run("ldm-train-denoiser", {write(dir, "dropped", config)});
+  CHECK(dropped.exit_code == 3);
+  CHECK(dropped.err.find("condition_dropout") != std::string::npos);
+  config["denoising"]["condition_dropout"] = 0.0;
+  learn_and_draw("classes", config, {"--class", "1", "-g", "1"});
+
+  config["run"]["output_dir"] = (dir / "free").string();
+  config["model"].erase("class_embedder");
+  config["model"].erase("train_text_encoder");
+  config["model"]["model_index"] = {{"_class_name", "LDMPipeline"},
+                                    {"scheduler", {"diffusers", "DDIMScheduler"}},
+                                    {"unet", {"diffusers", "UNet2DModel"}},
+                                    {"vqvae", {"diffusers", "AutoencoderKL"}}};
+  config["model"]["unet"] = {{"_class_name", "UNet2DModel"},
+                             {"sample_size", 8},
+                             {"in_channels", 2},
+                             {"out_channels", 2},
+                             {"block_out_channels", {8, 16}},
+                             {"down_block_types", {"DownBlock2D", "AttnDownBlock2D"}},
+                             {"up_block_types", {"AttnUpBlock2D", "UpBlock2D"}},
+                             {"layers_per_block", 1},
+                             {"attention_head_dim", 8},
+                             {"norm_num_groups", 4}};
+  learn_and_draw("free", config, {});
+}
+
+TEST_CASE("training: a codebook is learned by averages, and its use is shown") {
+  const TempDir dir;
+  write_pictures(dir);
+  json config = autoencoder_run(dir, "vq");
+  config["model"]["_class_name"] = "VQModel";
+  config["model"]["num_vq_embeddings"] = 8;
+  config["model"]["vq_embed_dim"] = 2;
+  config["codebook"] = {{"ema", true}, {"dead_below", 0.01}};
+  const ProgramResult learned = run("ldm-train-autoencoder", {write(dir, "vq", config)});
+  INFO(learned.err);
+  REQUIRE(learned.exit_code == 0);
+  for (const json& entry : losses(dir, "vq")) {
+    const double perplexity = entry[1].at("perplexity").get<double>();
+    CHECK(perplexity >= 1);
+    CHECK(perplexity <= 8);
+  }
+  const fs::path latents = dir / "l.safetensors";
+  const std::string vae = (dir / "vq/model").string();
+  CHECK(run("ldm-gen",
+            {"encode", (dir / "data/3.png").string(), "--vae", vae, "-o", latents.string()})
+            .exit_code == 0);
+  CHECK(run("ldm-gen", {"decode", latents.string(), "--vae", vae, "-o", (dir / "p.png").string()})
+            .exit_code == 0);
+}
+
 TEST_CASE("training: a signal saves what was learned and says how to go on") {
   const TempDir dir;
   write_pictures(dir);

@@ -3,6 +3,7 @@
 
     scripts/make_emoji_dataset.py -o OUT                       # 40,000 + 2,000 pictures, 128x128
     scripts/make_emoji_dataset.py -o OUT --tar-shards --jobs 4
+    scripts/make_emoji_dataset.py -o JUDGE --all-pairs --seed 1   # for ldm-eval train-classifier
 
 Every picture shows one, two or three copies of one object of configs/emoji_objects.tsv on a plain
 background of one of twelve colours, with a caption that says so. One pair of object and background
@@ -215,7 +216,8 @@ def make_shard(job):
         rng = random.Random(f"{options.seed}:{split}:{index}")
         if split == "train":
             name = pair_at(objects, index, options.seed, split)["name"]
-            pair = (name, rng.choice([b for b in BACKGROUNDS if (name, b) not in hidden]))
+            free = [b for b in BACKGROUNDS if options.all_pairs or (name, b) not in hidden]
+            pair = (name, rng.choice(free))
         else:
             pair = pair_at(held_out, index, options.seed, split)
         obj = by_name[pair[0]]
@@ -281,6 +283,7 @@ def describe(options, objects, pairs):
     return {
         "format": "ldm-emoji-1", "seed": options.seed, "size": options.size,
         "train": options.count, "heldout": options.heldout_count,
+        "all_pairs": options.all_pairs,
         "font": {"file": pathlib.Path(options.font).name, "version": font_version(options.font),
                  "sha256": hashlib.sha256(pathlib.Path(options.font).read_bytes()).hexdigest(),
                  "license": "SIL Open Font License 1.1"},
@@ -302,6 +305,8 @@ def parse_options():
     parser.add_argument("--size", type=int, default=128, help="side in pixels (128)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--objects", type=int, default=0, help="only N objects of the table")
+    parser.add_argument("--all-pairs", action="store_true",
+                        help="hide no pair from the train split: to train a judge, not a model")
     parser.add_argument("--tar-shards", action="store_true",
                         help=f"tar files of {SHARD} pictures instead of folders")
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")

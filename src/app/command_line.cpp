@@ -122,12 +122,15 @@ std::vector<Problem> read_values(const Parser& parser, Invocation& out) {
       }
     }
     const std::vector<std::string>& values = binding.option->results();
-    if (values.size() > 1 && !binding.spec->is_switch()) {
+    if (values.size() > 1 && !binding.spec->is_switch() && !binding.spec->is_list()) {
       problems.push_back({cat(flag, " is given ", values.size(), " times"), {}});
       continue;
     }
-    auto problem = set_from_text(*binding.spec, values.front(), out.options);
-    if (problem) problems.push_back(*std::move(problem));
+    const std::size_t used = binding.spec->is_list() ? values.size() : 1;
+    for (std::size_t i = 0; i < used; ++i) {
+      auto problem = set_from_text(*binding.spec, values[i], out.options);
+      if (problem) problems.push_back(*std::move(problem));
+    }
   }
   return problems;
 }

@@ -38,6 +38,7 @@ Json plan_event(const RunFacts& facts, const std::vector<std::filesystem::path>&
   out["negative_prompt"] = tokens_json(plan.negative_prompt);
   out["model"] = facts.model_name;
   out["family"] = facts.family;
+  if (!facts.loras.empty()) out["lora"] = loras_json(facts);
   out["device"] = facts.execution.device;
   out["device_name"] = facts.execution.device_name;
   out["dtype"] = facts.execution.dtype;

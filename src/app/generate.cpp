@@ -88,11 +88,14 @@ void choose_model(Run& run) {
   run.facts.mask_sha256 = run.inputs.mask_sha256;
   run.facts.depth_sha256 = run.inputs.depth_sha256;
   run.facts.init_latents_sha256 = run.inputs.init_latents_sha256;
-  run.components = open_components(std::move(folder), make_execution_request(run.options),
-                                   [&session = run.session](const LoadInfo& info) {
-                                     session.report.load_s += info.seconds;
-                                     session.console.event(load_event(info));
-                                   });
+  run.components = open_components(
+      std::move(folder), make_execution_request(run.options),
+      [&session = run.session](const LoadInfo& info) {
+        session.report.load_s += info.seconds;
+        session.console.event(load_event(info));
+      },
+      make_lora_request(run.options));
+  run.facts.loras = loras_in_use(*run.components);
   run.facts.execution = execution_summary(*run.components);
   run.session.report.execution = run.facts.execution;
 }

@@ -122,6 +122,14 @@ Json request_json(const Plan& plan) {
   return out;
 }
 
+Json loras_json(const RunFacts& facts) {
+  Json out = Json::array();
+  for (const LoraUse& lora : facts.loras) {
+    out.push_back({{"name", lora.name}, {"sha256", lora.sha256}, {"scale", lora.scale}});
+  }
+  return out;
+}
+
 Json picture_settings(const RunFacts& facts, std::uint64_t seed, int index) {
   Json out;
   out["schema"] = 1;
@@ -141,6 +149,7 @@ Json picture_settings(const RunFacts& facts, std::uint64_t seed, int index) {
   out["model"] = facts.model_name;
   out["family"] = facts.family;
   if (!facts.vae_name.empty()) out["vae"] = facts.vae_name;
+  if (!facts.loras.empty()) out["lora"] = loras_json(facts);
   if (!facts.weights.empty()) out["weights"] = facts.weights;
   out["device"] = facts.execution.device;
   out["dtype"] = facts.execution.dtype;
@@ -160,6 +169,11 @@ std::string parameters_text(const RunFacts& facts, std::uint64_t seed) {
   const auto unet = facts.weights.find("unet");
   if (unet != facts.weights.end()) out += ", Model hash: " + unet->second.substr(0, 10);
   out += ", Model: " + quoted(facts.model_name);
+  std::vector<std::string> loras;
+  for (const LoraUse& lora : facts.loras) {
+    loras.push_back(cat(lora.name, ": ", number_text(lora.scale)));
+  }
+  if (!loras.empty()) out += ", Lora: " + quoted(join(loras, ", "));
   if (facts.plan.image_to_image) {
     out += ", Denoising strength: " + number_text(*request.strength);
   }

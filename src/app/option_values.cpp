@@ -79,6 +79,32 @@ std::optional<Problem> store(const OptionSpec& spec, std::string_view text,
   return std::nullopt;
 }
 
+std::optional<Problem> store(const OptionSpec& spec, std::string_view text,
+                             std::optional<std::vector<std::string>>& field) {
+  if (text.empty()) return not_a(spec, text, "a file");
+  if (!field) field.emplace();
+  field->emplace_back(text);
+  return std::nullopt;
+}
+
+std::optional<Problem> wrong_type(const OptionSpec& spec, std::string_view expected,
+                                  const nlohmann::json& value) {
+  return Problem{cat("/", option_key(spec), ": expected ", expected, ", found ", value.type_name()),
+                 {}};
+}
+
+/// A JSON array of strings, item by item.
+std::optional<Problem> store_list(const OptionSpec& spec, const nlohmann::json& value,
+                                  std::optional<std::vector<std::string>>& field) {
+  if (!value.is_array()) return wrong_type(spec, "an array of strings", value);
+  field.emplace();
+  for (const nlohmann::json& item : value) {
+    if (!item.is_string()) return wrong_type(spec, "an array of strings", item);
+    if (auto problem = store(spec, item.get<std::string>(), field)) return problem;
+  }
+  return std::nullopt;
+}
+
 /// Whether a JSON value has the type of the field; numbers are then read by their text.
 template <typename T>
 bool fits(const nlohmann::json& value) {
@@ -143,13 +169,13 @@ std::optional<Problem> set_from_json(const OptionSpec& spec, const nlohmann::jso
   return std::visit(
       [&](auto member) -> std::optional<Problem> {
         using T = typename std::remove_reference_t<decltype(options.*member)>::value_type;
-        if (!fits<T>(value)) {
-          return Problem{cat("/", option_key(spec), ": expected ", type_name<T>(), ", found ",
-                             value.type_name()),
-                         {}};
+        if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+          return store_list(spec, value, options.*member);
+        } else {
+          if (!fits<T>(value)) return wrong_type(spec, type_name<T>(), value);
+          const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+          return store(spec, text, options.*member);
         }
-        const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-        return store(spec, text, options.*member);
       },
       spec.member);
 }

@@ -39,6 +39,8 @@ constexpr OptionSpec kOptions[] = {
     {"-m,--model", "PATH", kWhat, "model folder, .safetensors or .ckpt file, or org/name in the local Hugging Face cache (default: $LDM_MODEL, else the model that comes with ldm-gen)", &Options::model},
     {"--class", "N", kWhat, "what a class-conditional model draws, in place of a prompt", &Options::class_label, nullptr, Range{0, 1000000}},
     {"--vae", "PATH", kWhat, "autoencoder in place of the model's own: a folder or a file", &Options::vae},
+    {"--lora", "FILE[:SCALE]", kWhat, "LoRA to merge, as often as wanted; SCALE multiplies its effect (default 1)", &Options::lora},
+    {"--lora-partial", "", kWhat, "leave out what of a LoRA this model has no place for", &Options::lora_partial},
     {"-s,--seed", "N", kWhat, "image k uses seed N+k (default: random, printed and recorded)", &Options::seed},
     {"-N,--num-images", "N", kWhat, "number of images (default 1)", &Options::num_images, nullptr, Range{1, 1000000}},
     {"--batch-size", "B", kWhat, "images computed together; changes no picture (default: by device)", &Options::batch_size, nullptr, Range{1, 4096}},

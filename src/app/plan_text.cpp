@@ -54,6 +54,10 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
   const Plan& plan = facts.plan;
   const Request& request = plan.request;
   std::string out = row("model", escape_control(facts.model_name + " (" + facts.family + ")"));
+  for (const LoraUse& lora : facts.loras) {
+    out += row("lora", cat(escape_control(lora.name), ", scale ", number_text(lora.scale), ", ",
+                           lora.layers, " layers"));
+  }
   if (request.class_label) {
     out += row("class", cat(*request.class_label));
   } else if (!plan.prompt.ids.empty()) {

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include "ldm/app/config_file.h"
@@ -63,6 +65,9 @@ std::vector<Problem> check_together(const Options& options) {
   }
   if (options.invert_mask && !options.mask) {
     problems.push_back({"--invert-mask needs a mask", "add --mask FILE"});
+  }
+  if (options.lora_partial && !options.lora) {
+    problems.push_back({"--lora-partial needs a LoRA", "add --lora FILE"});
   }
   if (options.class_label && (options.prompt || options.negative_prompt)) {
     problems.push_back({"--class and --prompt exclude each other", {}});
@@ -212,6 +217,23 @@ ExecutionRequest make_execution_request(const Options& options) {
   execution.dtype = options.dtype.value_or("auto");
   execution.threads = static_cast<int>(options.threads.value_or(0));
   return execution;
+}
+
+LoraRequest make_lora_request(const Options& options) {
+  LoraRequest request;
+  request.partial = options.lora_partial.value_or(false);
+  for (const std::string& text : options.lora.value_or(std::vector<std::string>())) {
+    LoraChoice choice{text, 1.0};
+    const std::size_t colon = text.rfind(':');
+    std::error_code error;
+    if (colon != std::string::npos && !std::filesystem::exists(choice.file, error)) {
+      if (const auto scale = parse_real(std::string_view(text).substr(colon + 1))) {
+        choice = {text.substr(0, colon), *scale};
+      }
+    }
+    request.files.push_back(std::move(choice));
+  }
+  return request;
 }
 
 std::uint64_t random_seed() {

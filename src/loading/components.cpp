@@ -7,6 +7,7 @@
 #include "ldm/core/text.h"
 #include "ldm/loading/component_factory.h"
 #include "ldm/loading/config_fields.h"
+#include "ldm/loading/lora.h"
 
 namespace ldm {
 namespace {
@@ -113,13 +114,26 @@ SchedulerConfig Components::low_res_schedule() const {
   return config;
 }
 
+void Components::merge(const LoraRequest& request) {
+  LoraModules modules = {{"unet", &unet.module()}};
+  if (text_encoder) modules.emplace("text_encoder", &text_encoder->module());
+  std::map<std::string, WeightUpdates> updates;
+  loras = match_loras(request, modules, updates);
+  unet.update(std::move(updates["unet"]));
+  if (text_encoder) text_encoder->update(std::move(updates["text_encoder"]));
+}
+
 std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionRequest& execution,
-                                            LoadObserver on_load) {
+                                            LoadObserver on_load, const LoraRequest& loras) {
   set_allocator_mode(AllocatorMode::kWeights);
   LoadContext loading;
   loading.on_load = std::move(on_load);
-  return std::make_shared<Components>(std::move(files), execution, loading);
+  auto components = std::make_shared<Components>(std::move(files), execution, loading);
+  components->merge(loras);
+  return components;
 }
+
+std::vector<LoraUse> loras_in_use(const Components& components) { return components.loras; }
 
 ExecutionSummary execution_summary(const Components& components) {
   return summarize(components.execution);

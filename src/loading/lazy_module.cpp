@@ -26,7 +26,7 @@ void LazyModule::load() {
   if (execution.device.is_cpu()) execution.memory_format = c10::MemoryFormat::Contiguous;
   FilesVerdict verdict;
   try {
-    const bool own_hashes = load_weights(*module_, *files_->weights, binding_, execution);
+    const bool own_hashes = load_weights(*module_, *files_->weights, binding_, execution, updates_);
     verdict = judge_files(files, *context_.digests, own_hashes);
   } catch (Error& error) {
     throw error.with_context("loading " + files_->name);

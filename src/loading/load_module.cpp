@@ -1,5 +1,6 @@
 #include "ldm/loading/load_module.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
@@ -41,25 +42,36 @@ bool fits(at::IntArrayRef expected, at::IntArrayRef found) {
 class ModuleLoader {
  public:
   ModuleLoader(torch::nn::Module& module, const TensorSource& files, const WeightBinding& binding,
-               const Execution& execution)
+               const Execution& execution, const WeightUpdates& updates)
       : parameters_(module.named_parameters()),
         files_(files),
-        binding_(binding),
-        execution_(execution) {}
+        execution_(execution),
+        updates_(updates) {
+    for (const WeightBinding::Entry& entry : binding.entries) {
+      (updates.contains(entry.key) ? updated_ : plain_).push_back(&entry);
+    }
+  }
 
-  /// Loads entries until none is left; several threads may run it.
+  /// Loads what no update changes until none is left; several threads may run it.
   void work() noexcept {
     std::vector<std::byte> staging;
     try {
       // Gradient mode is per thread.
       const c10::AutoGradMode no_grad(false);
-      for (std::size_t i = next_++; i < binding_.entries.size() && !failed_; i = next_++) {
-        load(binding_.entries[i], staging);
+      for (std::size_t i = next_++; i < plain_.size() && !failed_; i = next_++) {
+        load(*plain_[i], staging);
       }
     } catch (...) {
       const std::lock_guard lock(mutex_);
       if (!failed_.exchange(true)) error_ = std::current_exception();
     }
+  }
+
+  /// Loads what updates change: on one thread, as ATen's products run on all.
+  void work_on_updated() {
+    const c10::AutoGradMode no_grad(false);
+    std::vector<std::byte> staging;
+    for (const WeightBinding::Entry* entry : updated_) load(*entry, staging);
   }
 
   /// Whether every tensor read so far had a digest in its file's metadata.
@@ -72,22 +84,31 @@ class ModuleLoader {
  private:
   void load(const WeightBinding::Entry& entry, std::vector<std::byte>& staging) {
     at::Tensor& parameter = parameters_[entry.key];
-    at::Tensor values = read(entry, staging).view(parameter.sizes());
+    const auto updates = updates_.find(entry.key);
+    const bool updated = updates != updates_.end();
+    at::Tensor values =
+        read(entry, updated ? at::kFloat : execution_.dtype, staging).view(parameter.sizes());
+    if (updated) {
+      for (const LowRankUpdate& update : updates->second) {
+        values += low_rank_change(update, parameter.sizes());
+      }
+    }
     const auto format =
         parameter.dim() == 4 ? execution_.memory_format : c10::MemoryFormat::Contiguous;
     parameter.set_data(values.to(execution_.device, execution_.dtype, false, false, format));
   }
 
-  /// The tensor in the wanted dtype on the host, flat. A piece at a time is read, checked and
+  /// The tensor in `dtype` on the host, flat. A piece at a time is read, checked and
   /// converted while it is in the cache; pieces are small enough for ATen to stay on this thread.
-  at::Tensor read(const WeightBinding::Entry& entry, std::vector<std::byte>& staging) const {
+  at::Tensor read(const WeightBinding::Entry& entry, at::ScalarType dtype,
+                  std::vector<std::byte>& staging) const {
     constexpr std::int64_t kPiece = 32768;
     const TensorInfo& info = *files_.find(entry.file_key);
     const at::ScalarType stored = scalar_type(info.dtype);
     const auto size = static_cast<std::int64_t>(c10::elementSize(stored));
     const auto count = static_cast<std::int64_t>(info.byte_size()) / size;
     staging.resize(static_cast<std::size_t>(kPiece * size));
-    at::Tensor values = at::empty({count}, execution_.dtype);
+    at::Tensor values = at::empty({count}, dtype);
     const std::string* vouched = vouched_hash(info.name);
     Sha256 hash;
     std::size_t non_finite = 0;
@@ -127,8 +148,10 @@ class ModuleLoader {
 
   torch::OrderedDict<std::string, at::Tensor> parameters_;
   const TensorSource& files_;
-  const WeightBinding& binding_;
   const Execution& execution_;
+  const WeightUpdates& updates_;
+  std::vector<const WeightBinding::Entry*> plain_;
+  std::vector<const WeightBinding::Entry*> updated_;
   std::atomic<std::size_t> next_{0};
   std::atomic<bool> failed_{false};
   mutable std::atomic<bool> all_vouched_{true};
@@ -201,8 +224,9 @@ WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& 
 }
 
 bool load_weights(torch::nn::Module& module, const TensorSource& files,
-                  const WeightBinding& binding, const Execution& execution) {
-  ModuleLoader loader(module, files, binding, execution);
+                  const WeightBinding& binding, const Execution& execution,
+                  const WeightUpdates& updates) {
+  ModuleLoader loader(module, files, binding, execution, updates);
   std::vector<std::thread> helpers;
   for (int i = 1; i < std::min(execution.threads, 8); ++i) {
     helpers.emplace_back([&loader] { loader.work(); });
@@ -210,6 +234,7 @@ bool load_weights(torch::nn::Module& module, const TensorSource& files,
   loader.work();
   for (std::thread& helper : helpers) helper.join();
   loader.rethrow();
+  loader.work_on_updated();
   files.check_unchanged();
   module.eval();
   return loader.all_vouched();

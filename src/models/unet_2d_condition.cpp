@@ -174,8 +174,8 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at:
 
   const at::Tensor hidden =
       conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);
-  return conv_out->forward(conv_act_(conv_norm_out->forward(
-      nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden, temb, text))));
+  return conv_out->forward(conv_act_(conv_norm_out->forward(nn::forward_unet_blocks(
+      *down_blocks, mid_block, *up_blocks, hidden, temb, text, gradient_checkpointing))));
 }
 
 }  // namespace ldm::models

@@ -1,5 +1,6 @@
 #include "ldm/nn/layers.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
@@ -43,7 +44,14 @@ LinearImpl::LinearImpl(std::int64_t in_features, std::int64_t out_features, bool
 
 at::Tensor LinearImpl::forward(const at::Tensor& x) const {
   if (packed_.defined()) return onednn_linear(x, packed_, bias);
-  return at::linear(x, weight, optional(bias));
+  const at::Tensor output = at::linear(x, weight, optional(bias));
+  return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
+}
+
+void LinearImpl::add_lora(std::int64_t rank, double scale) {
+  lora_a_ = register_module("lora_A", std::make_shared<LinearImpl>(weight.size(1), rank, false));
+  lora_b_ = register_module("lora_B", std::make_shared<LinearImpl>(rank, weight.size(0), false));
+  lora_scale_ = scale;
 }
 
 void LinearImpl::pack() {
@@ -65,7 +73,18 @@ Conv2dImpl::Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels,
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   if (pack_) return forward_packed(x);
-  return at::conv2d(x, weight, optional(bias), {stride, stride}, {padding, padding});
+  const at::Tensor output =
+      at::conv2d(x, weight, optional(bias), {stride, stride}, {padding, padding});
+  return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
+}
+
+void Conv2dImpl::add_lora(std::int64_t rank, double scale) {
+  lora_a_ = register_module(
+      "lora_A",
+      std::make_shared<Conv2dImpl>(weight.size(1), rank, weight.size(2), stride, padding, false));
+  lora_b_ =
+      register_module("lora_B", std::make_shared<Conv2dImpl>(rank, weight.size(0), 1, 1, 0, false));
+  lora_scale_ = scale;
 }
 
 at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x) const {

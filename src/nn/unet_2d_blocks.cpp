@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ldm/core/error.h"
+#include "ldm/nn/recompute.h"
 
 namespace ldm::nn {
 namespace {
@@ -185,25 +186,40 @@ at::Tensor UpBlock2DImpl::forward(const at::Tensor& x, at::TensorList skips, con
 
 at::Tensor forward_unet_blocks(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
                                const ModuleList<UpBlock2D>& up, const at::Tensor& hidden,
-                               const at::Tensor& temb, const at::Tensor& encoder_hidden_states) {
+                               const at::Tensor& temb, const at::Tensor& encoder_hidden_states,
+                               bool gradient_checkpointing) {
+  const auto run = [&](const torch::nn::Module& block, const BlockForward& forward,
+                       std::vector<at::Tensor> inputs) {
+    inputs.insert(inputs.begin(), {temb, encoder_hidden_states});
+    return gradient_checkpointing ? recompute(block, forward, inputs) : forward(inputs);
+  };
   std::vector<at::Tensor> skips{hidden};
   for (const auto& block : down) {
-    for (auto& output : block->forward(skips.back(), temb, encoder_hidden_states)) {
-      skips.push_back(std::move(output));
-    }
+    const auto forward = [&module = *block](at::TensorList in) {
+      return module.forward(in[2], in[0], in[1]);
+    };
+    for (auto& output : run(*block, forward, {skips.back()})) skips.push_back(std::move(output));
   }
-  at::Tensor current = skips.back();
-  if (mid) current = mid->forward(current, temb, encoder_hidden_states);
+  std::vector<at::Tensor> current{skips.back()};
+  if (mid) {
+    const auto forward = [&module = *mid](at::TensorList in) {
+      return std::vector<at::Tensor>{module.forward(in[2], in[0], in[1])};
+    };
+    current = run(*mid, forward, std::move(current));
+  }
   for (const auto& block : up) {
     const std::size_t rest = skips.size() - block->resnets->size();
     // Sizes that do not halve evenly must come back as they went down.
     const at::Tensor& target = skips[rest == 0 ? 0 : rest - 1];
     const std::array<std::int64_t, 2> size{target.size(2), target.size(3)};
-    current = block->forward(current, at::TensorList(skips).slice(rest), temb,
-                             encoder_hidden_states, size);
+    const auto forward = [&module = *block, size](at::TensorList in) {
+      return std::vector<at::Tensor>{module.forward(in[2], in.slice(3), in[0], in[1], size)};
+    };
+    current.insert(current.end(), skips.begin() + static_cast<std::ptrdiff_t>(rest), skips.end());
+    current = run(*block, forward, std::move(current));
     skips.resize(rest);
   }
-  return current;
+  return current.front();
 }
 
 }  // namespace ldm::nn

@@ -62,6 +62,7 @@ DenoiserTask::DenoiserTask(DenoiserModel model, const RunConfig& config, const R
                            std::function<DenoiserBatch(SampleRange)> batches)
     : model_(std::move(model)),
       config_(read_section<DenoisingConfig>(config, "denoising")),
+      lora_(read_lora(config)),
       seed_(static_cast<std::uint64_t>(config.run.seed)),
       device_(place.device),
       process_(training_schedule(model_.files)),
@@ -73,7 +74,9 @@ DenoiserTask::DenoiserTask(DenoiserModel model, const RunConfig& config, const R
             "that stands for no class"),
         "set it to 0, or train 1001 classes, the last of them for no class");
   }
+  if (lora_) add_lora(model_, *lora_, config);
   model_.unet->to(device_);
+  model_.unet->gradient_checkpointing = config_.gradient_checkpointing;
   if (model_.text_encoder) model_.text_encoder->to(device_);
 }
 
@@ -122,7 +125,7 @@ at::Tensor DenoiserTask::loss(std::size_t /*phase*/, SampleRange samples, std::i
   const at::Tensor timesteps = at::stack(times).to(device_);
   at::Tensor context;
   if (model_.text_encoder) {
-    const c10::AutoGradMode learns(model_.train_text_encoder);
+    const c10::AutoGradMode learns(text_encoder_learns());
     context = model_.text_encoder->encode(condition_ids(batch, samples).to(batch.latents.device()),
                                           /*clip_skip=*/0);
   }
@@ -135,7 +138,12 @@ at::Tensor DenoiserTask::loss(std::size_t /*phase*/, SampleRange samples, std::i
   return loss;
 }
 
+bool DenoiserTask::text_encoder_learns() const {
+  return lora_ ? lora_->text_encoder : model_.train_text_encoder;
+}
+
 TensorMap DenoiserTask::state() const {
+  if (lora_) return lora_tensors(model_);
   TensorMap state = named_tensors(*model_.unet, "unet.");
   if (model_.text_encoder && model_.train_text_encoder) {
     state.merge(named_tensors(*model_.text_encoder, "text_encoder."));
@@ -145,11 +153,12 @@ TensorMap DenoiserTask::state() const {
 
 ModelFiles DenoiserTask::model_files() const {
   ModelFiles files = model_.files;
-  const auto replace = [&files](const char* name, const torch::nn::Module& module) {
-    files.component(name).weights = std::make_shared<TensorMapSource>(named_tensors(module));
+  const auto replace = [&](const char* name, const torch::nn::Module& module) {
+    files.component(name).weights = std::make_shared<TensorMapSource>(
+        lora_ ? merged_tensors(module, *lora_) : named_tensors(module));
   };
   replace("unet", *model_.unet);
-  if (model_.text_encoder && model_.train_text_encoder) {
+  if (model_.text_encoder && text_encoder_learns()) {
     replace("text_encoder", *model_.text_encoder);
   }
   if (!files.component("vae").weights) replace("vae", *model_.vae);
@@ -160,6 +169,7 @@ ModelFiles DenoiserTask::model_files() const {
 }
 
 void DenoiserTask::export_model(const std::filesystem::path& folder) {
+  if (lora_) return write_lora(model_, *lora_, folder);
   ExportOptions options;
   options.overwrite = true;
   export_folder(model_files(), folder, options);

@@ -77,6 +77,22 @@ TEST_CASE("short and long forms, joined values and switches are read") {
   CHECK(!o.quiet);
 }
 
+TEST_CASE("LoRAs may be given several times, and a config file lists them") {
+  const Options o = parse({"--lora", "a.safetensors", "--lora=b.safetensors:0.5"}).options;
+  const std::vector<std::string> both = {"a.safetensors", "b.safetensors:0.5"};
+  CHECK(o.lora == both);
+  CHECK(refused({"--lora", ""}).code() == ErrorCode::kUsage);
+  const OptionSpec& spec = *find_option("lora");
+  CHECK(get_as_json(spec, o) == nlohmann::json(both));
+  Options read;
+  CHECK(!set_from_json(spec, both, read));
+  CHECK(read.lora == both);
+  CHECK(set_from_json(spec, "a.safetensors", read)->message ==
+        "/lora: expected an array of strings, found string");
+  CHECK(set_from_json(spec, {1}, read)->message ==
+        "/lora: expected an array of strings, found number");
+}
+
 TEST_CASE("prompts may look like anything") {
   for (const std::string text :
        {"", "-", "--steps", "[a, b]", "{x}", "samplers", "a=b", "-5", "%%"}) {

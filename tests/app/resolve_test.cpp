@@ -66,6 +66,24 @@ TEST_CASE("options that need or exclude each other") {
   CHECK(problems(mode).find("--strength-mode") != std::string::npos);
 }
 
+TEST_CASE("a LoRA is a file, or a file and its scale") {
+  const test::TempDir dir;
+  dir.write("odd:2", "");
+  Options options;
+  options.lora = {"a.safetensors", "b:c.safetensors:-0.25", "b:c", (dir / "odd:2").string()};
+  const LoraRequest request = make_lora_request(options);
+  REQUIRE(request.files.size() == 4);
+  CHECK(!request.partial);
+  CHECK(request.files[0].scale == 1.0);
+  CHECK(request.files[1].file == "b:c.safetensors");
+  CHECK(request.files[1].scale == -0.25);
+  CHECK(request.files[2].file == "b:c");
+  CHECK(request.files[3].file == dir / "odd:2");
+  options.lora.reset();
+  options.lora_partial = true;
+  CHECK(check_options(options).size() == 1);
+}
+
 TEST_CASE("device words") {
   Options options;
   for (const char* good : {"auto", "cpu", "cuda", "cuda:0", "cuda:12"}) {

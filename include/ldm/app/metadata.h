@@ -9,6 +9,7 @@
 
 #include "ldm/core/execution_request.h"
 #include "ldm/io/png.h"
+#include "ldm/loading/lora_request.h"
 #include "ldm/pipeline/request.h"
 
 namespace ldm::app {
@@ -25,17 +26,21 @@ struct RunFacts {
   std::string model_name;  ///< folder name or org/name; never a path
   std::string family;
   ExecutionSummary execution;
-  std::string init_image_sha256;               ///< empty without one
-  std::string vae_name;                        ///< empty for the model's own
-  std::string mask_sha256;                     ///< empty without one
-  std::string depth_sha256;                    ///< empty without one
-  std::string init_latents_sha256;             ///< empty without one
+  std::string init_image_sha256;    ///< empty without one
+  std::string vae_name;             ///< empty for the model's own
+  std::string mask_sha256;          ///< empty without one
+  std::string depth_sha256;         ///< empty without one
+  std::string init_latents_sha256;  ///< empty without one
+  std::vector<LoraUse> loras;
   std::map<std::string, std::string> weights;  ///< SHA-256 by component; empty before they are read
 };
 
 /// A resolved request under the keys of the options, as config files spell them. Files and their
 /// paths are left out.
 nlohmann::ordered_json request_json(const Plan& plan);
+
+/// The LoRAs of a run: name, SHA-256 and scale of each.
+nlohmann::ordered_json loras_json(const RunFacts& facts);
 
 /// All that decides a picture (schema 1), without times, dates or paths, so that the same request
 /// gives the same bytes. `weights` is left out while it is empty.

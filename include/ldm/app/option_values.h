@@ -25,7 +25,8 @@ struct Problem {
   std::string hint;
 };
 
-/// Reads `text` into the option's field. Returns what is wrong with the text, if anything.
+/// Reads `text` into the option's field; a list gets one item more. Returns what is wrong with the
+/// text, if anything.
 std::optional<Problem> set_from_text(const OptionSpec& spec, std::string_view text,
                                      Options& options);
 

@@ -17,6 +17,8 @@ struct Options {
   std::optional<std::string> negative_prompt;
   std::optional<std::string> model;
   std::optional<std::string> vae;
+  std::optional<std::vector<std::string>> lora;
+  std::optional<bool> lora_partial;
   std::optional<std::int64_t> class_label;
   std::optional<std::uint64_t> seed;
   std::optional<std::int64_t> num_images;
@@ -71,7 +73,8 @@ struct Options {
 using OptionMember =
     std::variant<std::optional<std::string> Options::*, std::optional<std::uint64_t> Options::*,
                  std::optional<std::int64_t> Options::*, std::optional<double> Options::*,
-                 std::optional<bool> Options::*>;
+                 std::optional<bool> Options::*,
+                 std::optional<std::vector<std::string>> Options::*>;
 
 /// Least and greatest legal value, both included.
 struct Range {
@@ -91,6 +94,8 @@ struct OptionSpec {
   bool in_config = true;                            ///< whether config files may hold it
 
   bool is_switch() const { return value.empty(); }
+  /// Whether it may be given several times.
+  bool is_list() const { return member.index() == std::variant_size_v<OptionMember> - 1; }
 };
 
 /// All options of generating pictures, in the order of the help. A new option is one row here, one

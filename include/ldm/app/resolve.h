@@ -7,6 +7,7 @@
 #include "ldm/app/option_values.h"
 #include "ldm/app/options.h"
 #include "ldm/core/execution_request.h"
+#include "ldm/loading/lora_request.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/pipeline/request.h"
 
@@ -31,6 +32,8 @@ void fill_defaults(Options& options, const GenerationDefaults& model);
 /// Options and inputs in the pipeline's words; `options` as `fill_defaults` left them, with a seed.
 Request make_request(const Options& options, const Inputs& inputs);
 ExecutionRequest make_execution_request(const Options& options);
+/// What --lora says: each FILE or FILE:SCALE; a file that has such a name is meant first.
+LoraRequest make_lora_request(const Options& options);
 
 /// What --vae-tiling says.
 VaeTiling vae_tiling_of(const Options& options);

@@ -2,9 +2,11 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "ldm/core/execution.h"
 #include "ldm/loading/lazy_module.h"
+#include "ldm/loading/lora_request.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/models/autoencoder.h"
 #include "ldm/models/denoiser.h"
@@ -24,6 +26,8 @@ struct Components {
   SchedulerConfig scheduler_config(const SamplerEntry& sampler) const;
   /// The upscaler's second schedule, of the noise on its small picture.
   SchedulerConfig low_res_schedule() const;
+  /// Makes the UNet and the text encoder load with these changes. Errors of `match_loras`.
+  void merge(const LoraRequest& request);
 
   ModelFiles files;
   Execution execution;
@@ -31,6 +35,7 @@ struct Components {
   std::optional<Lazy<models::TextEncoderImpl>> text_encoder;  ///< none: an unconditional model
   Lazy<models::DenoiserImpl> unet;
   Lazy<models::AutoencoderImpl> vae;
+  std::vector<LoraUse> loras;
 };
 
 }  // namespace ldm

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "ldm/core/execution.h"
 #include "ldm/loading/file_digests.h"
@@ -29,6 +30,9 @@ class LazyModule {
   const Execution& execution() const { return execution_; }
   const std::string& name() const { return files_->name; }
   bool loaded() const { return loaded_; }
+  const torch::nn::Module& module() const { return *module_; }
+  /// Adds these to the weights whenever they are read from now on.
+  void update(WeightUpdates updates) { updates_ = std::move(updates); }
 
   /// Reads the weights unless they are there.
   void load();
@@ -45,6 +49,7 @@ class LazyModule {
   Execution execution_;
   LoadContext context_;
   WeightBinding binding_;
+  WeightUpdates updates_;
   std::string sha256_;
   bool loaded_ = false;
 };

@@ -10,6 +10,7 @@
 #include "ldm/core/execution.h"
 #include "ldm/io/key_map.h"
 #include "ldm/io/tensor_source.h"
+#include "ldm/loading/weight_updates.h"
 
 namespace ldm {
 
@@ -37,12 +38,13 @@ WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& 
                            const KeyMap& map);
 
 /// Reads every bound tensor, checks it for NaN and Inf and against the SHA-256 that the file's
-/// metadata gives for it (`kTensorHashPrefix`), converts it to the execution's dtype, device and
-/// (4-D) memory format and makes it the parameter's data. Returns whether every tensor had such a
-/// digest. Error::model naming file and tensor for non-finite values, E_SUM_MISMATCH, or files that
-/// changed meanwhile.
+/// metadata gives for it (`kTensorHashPrefix`), adds the `updates` of it in fp32, converts it to
+/// the execution's dtype, device and (4-D) memory format and makes it the parameter's data. Returns
+/// whether every tensor had such a digest. Error::model naming file and tensor for non-finite
+/// values, E_SUM_MISMATCH, or files that changed meanwhile.
 bool load_weights(torch::nn::Module& module, const TensorSource& files,
-                  const WeightBinding& binding, const Execution& execution);
+                  const WeightBinding& binding, const Execution& execution,
+                  const WeightUpdates& updates = {});
 
 /// Lets a module's weights go: its parameters become placeholders again.
 void unload_weights(torch::nn::Module& module);

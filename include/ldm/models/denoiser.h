@@ -27,6 +27,9 @@ struct DenoiserImpl : torch::nn::Module {
                              const at::Tensor& context, const at::Tensor& class_labels) const = 0;
 
   virtual DenoiserShape shape() const = 0;
+
+  /// Training: recompute the blocks' activations in backward instead of keeping them.
+  bool gradient_checkpointing = false;
 };
 
 }  // namespace ldm::models

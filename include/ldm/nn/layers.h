@@ -5,6 +5,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace ldm::nn {
@@ -20,14 +21,18 @@ bool is_unallocated(const at::Tensor& parameter);
 struct LinearImpl : torch::nn::Module {
   LinearImpl(std::int64_t in_features, std::int64_t out_features, bool bias = true);
   at::Tensor forward(const at::Tensor& x) const;
-  void pack();    ///< see nn/pack.h
-  void unpack();  ///< see nn/pack.h
+  void pack();                                     ///< see nn/pack.h
+  void unpack();                                   ///< see nn/pack.h
+  void add_lora(std::int64_t rank, double scale);  ///< see nn/lora.h
 
   at::Tensor weight;  ///< [out, in]
   at::Tensor bias;    ///< [out], undefined without bias
 
  private:
   at::Tensor packed_;
+  std::shared_ptr<LinearImpl> lora_a_;
+  std::shared_ptr<LinearImpl> lora_b_;
+  double lora_scale_ = 1.0;
 };
 TORCH_MODULE(Linear);
 
@@ -36,8 +41,9 @@ struct Conv2dImpl : torch::nn::Module {
   Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel_size,
              std::int64_t stride = 1, std::int64_t padding = 0, bool bias = true);
   at::Tensor forward(const at::Tensor& x) const;
-  void pack();    ///< see nn/pack.h
-  void unpack();  ///< see nn/pack.h
+  void pack();                                     ///< see nn/pack.h
+  void unpack();                                   ///< see nn/pack.h
+  void add_lora(std::int64_t rank, double scale);  ///< see nn/lora.h
 
   at::Tensor weight;  ///< [out, in, k, k]
   at::Tensor bias;    ///< [out], undefined without bias
@@ -50,6 +56,9 @@ struct Conv2dImpl : torch::nn::Module {
   bool pack_ = false;
   mutable at::Tensor packed_;  ///< for inputs of `packed_for_`; made at the first forward
   mutable std::vector<std::int64_t> packed_for_;
+  std::shared_ptr<Conv2dImpl> lora_a_;
+  std::shared_ptr<Conv2dImpl> lora_b_;
+  double lora_scale_ = 1.0;
 };
 TORCH_MODULE(Conv2d);
 

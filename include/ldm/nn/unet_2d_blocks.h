@@ -114,10 +114,11 @@ TORCH_MODULE(UpBlock2D);
 
 /// The blocks of a whole UNet: `hidden` [B, C, H, W], as its first convolution gives it, → the last
 /// up block's output, of the same height and width. `mid` may be null; `encoder_hidden_states`
-/// [B, S, D] is for cross-attention.
+/// [B, S, D] is for cross-attention. With `gradient_checkpointing` each block's inner activations
+/// are recomputed in backward (nn/recompute.h).
 at::Tensor forward_unet_blocks(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
                                const ModuleList<UpBlock2D>& up, const at::Tensor& hidden,
-                               const at::Tensor& temb,
-                               const at::Tensor& encoder_hidden_states = {});
+                               const at::Tensor& temb, const at::Tensor& encoder_hidden_states = {},
+                               bool gradient_checkpointing = false);
 
 }  // namespace ldm::nn

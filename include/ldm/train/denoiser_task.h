@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "ldm/train/denoiser_model.h"
 #include "ldm/train/denoising_loss.h"
 #include "ldm/train/latent_cache.h"
+#include "ldm/train/lora.h"
 #include "ldm/train/picture_source.h"
 #include "ldm/train/run_config.h"
 #include "ldm/train/training_loop.h"
@@ -63,7 +65,8 @@ struct DenoiserBatch {
 };
 
 /// Learns a denoiser in the latents of a frozen autoencoder (Rombach et al. 2022, eqs. 2 and 3),
-/// with its text encoder or under a frozen one. Each sample's timestep, noise and dropped caption
+/// with its text encoder or under a frozen one; or, with a "lora" section, low-rank changes of a
+/// frozen denoiser. Each sample's timestep, noise and dropped caption
 /// are keyed by its number.
 class DenoiserTask final : public Task {
  public:
@@ -76,7 +79,7 @@ class DenoiserTask final : public Task {
   at::Tensor loss(std::size_t phase, SampleRange samples, std::int64_t step,
                   Metrics& metrics) override;
   TensorMap state() const override;
-  /// Writes the whole model as a diffusers folder.
+  /// Writes the whole model as a diffusers folder; of a LoRA run only the LoRA (`write_lora`).
   void export_model(const std::filesystem::path& folder) override;
   /// The whole model with today's weights in memory, as `open_model` would give it.
   ModelFiles model_files() const;
@@ -85,8 +88,11 @@ class DenoiserTask final : public Task {
   /// Token ids of captions (or classes) [B, N]; those of dropped samples are the empty prompt's.
   at::Tensor condition_ids(const DenoiserBatch& batch, SampleRange samples) const;
 
+  bool text_encoder_learns() const;
+
   DenoiserModel model_;
   DenoisingConfig config_;
+  std::optional<LoraConfig> lora_;
   std::uint64_t seed_;
   at::Device device_;
   DiffusionProcess process_;

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ldm/loading/lora_file.h"
+#include "ldm/loading/lora_request.h"
+#include "ldm/loading/weight_updates.h"
+
+namespace ldm {
+
+/// The layers of one module that a LoRA may change, by all names that files give them: diffusers',
+/// the original layout's, those of diffusers' first form; each with dots and with underscores.
+class LoraTargets {
+ public:
+  explicit LoraTargets(const torch::nn::Module& module);
+
+  /// The layer's weight, or null.
+  const std::string* find(const std::string& name) const;
+  at::IntArrayRef shape(const std::string& parameter) const;
+
+ private:
+  void add(const std::string& name, const std::string& parameter);
+  void add_original_names();
+
+  std::map<std::string, std::vector<std::int64_t>> shapes_;
+  std::map<std::string, std::string> by_name_;
+};
+
+/// Modules by component name ("unet", "text_encoder").
+using LoraModules = std::map<std::string, const torch::nn::Module*>;
+
+/// Matches LoRA files against a model; adds to `updates` (by component) what they change. Reads no
+/// factors. Error::model for tensors that match nothing (unless `partial`, and always where nothing
+/// matches), that do not fit their weight's shape or lack their other half: counts and first names.
+std::vector<LoraUse> match_loras(const LoraRequest& request, const LoraModules& modules,
+                                 std::map<std::string, WeightUpdates>& updates);
+
+}  // namespace ldm

@@ -5,7 +5,7 @@
     scripts/make_emoji_dataset.py -o OUT --tar-shards --jobs 4
     scripts/make_emoji_dataset.py -o JUDGE --all-pairs --seed 1   # for ldm-eval train-classifier
 
-Every picture shows one, two or three copies of one object of configs/emoji_objects.tsv on a plain
+Every picture shows one, two or three copies of one object of configs/train/emoji_objects.tsv on a plain
 background of one of twelve colours, with a caption that says so. One pair of object and background
 in ten never occurs in the train split: those pairs make the heldout split and OUT/prompts.jsonl, so
 a model can be asked for what it has never seen. Which pairs these are depends on their names alone.
@@ -29,7 +29,7 @@ import tarfile
 import PIL
 from PIL import Image, ImageDraw, ImageFont
 
-TABLE = pathlib.Path(__file__).resolve().parent.parent / "configs/emoji_objects.tsv"
+TABLE = pathlib.Path(__file__).resolve().parent.parent / "configs/train/emoji_objects.tsv"
 FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 STRIKE = 109  # the only size of the font's bitmaps
 SHARD = 1000

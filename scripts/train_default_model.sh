@@ -2,7 +2,7 @@
 # Makes weights/default from nothing: scripts/train_default_model.sh WORK_FOLDER
 #
 # Renders the data set, trains the autoencoder and the denoiser with the programs of this build and
-# the configs/train-emoji-*.json, trains a classifier on the data set, measures reconstructions and
+# the configs/train/*.json, trains a classifier on the data set, measures reconstructions and
 # prompt following, and leaves the fp16 model in WORK_FOLDER/default. Needs Debian's
 # fonts-noto-color-emoji, Python with Pillow and matplotlib, and several hours of CPU. A second call
 # goes on where the first was stopped.
@@ -29,11 +29,11 @@ train() {  # PROGRAM CONFIG OUTPUT_DIR
   [ -e "$3/model" ] && return
   local resume=()
   ! compgen -G "$3/checkpoints/step-*" > /dev/null || resume=(--resume)
-  "$bin/$1" "$root/configs/$2" "${resume[@]}"
+  "$bin/$1" "$root/configs/train/$2" "${resume[@]}"
 }
-train ldm-train-autoencoder train-emoji-autoencoder.json runs/emoji-autoencoder
-train ldm-train-autoencoder train-emoji-autoencoder-whole.json runs/emoji-autoencoder-whole
-train ldm-train-denoiser train-emoji-denoiser.json runs/emoji-denoiser
+train ldm-train-autoencoder emoji-autoencoder.json runs/emoji-autoencoder
+train ldm-train-autoencoder emoji-autoencoder-whole.json runs/emoji-autoencoder-whole
+train ldm-train-denoiser emoji-denoiser.json runs/emoji-denoiser
 
 "$bin/ldm-convert" runs/emoji-denoiser/model default --dtype fp16 --overwrite
 for run in emoji-autoencoder emoji-autoencoder-whole emoji-denoiser; do

@@ -15,14 +15,19 @@ constexpr std::array<std::string_view, 5> kFreeFields = {"/run/log_every", "/run
                                                          "/run/keep_checkpoints",
                                                          "/run/sample_every", "/run/data_threads"};
 
+/// Whether a key is a remark for people ("_about").
+bool is_remark(const std::string& key) { return !key.empty() && key.front() == '_'; }
+
 void compare(const nlohmann::json& then, const nlohmann::json& now, const std::string& path,
              std::vector<std::string>& differences) {
   if (then.is_object() && now.is_object()) {
     for (const auto& [key, value] : then.items()) {
+      if (is_remark(key)) continue;
       compare(value, now.value(key, nlohmann::json()), path + "/" + key, differences);
     }
     for (const auto& [key, value] : now.items()) {
-      if (!then.contains(key)) compare(nlohmann::json(), value, path + "/" + key, differences);
+      if (then.contains(key) || is_remark(key)) continue;
+      compare(nlohmann::json(), value, path + "/" + key, differences);
     }
   } else if (then != now &&
              std::find(kFreeFields.begin(), kFreeFields.end(), path) == kFreeFields.end()) {
@@ -81,7 +86,7 @@ RunConfig read_run_config(const std::string& path, const std::vector<std::string
   known.insert(known.end(), sections.begin(), sections.end());
   for (const auto& item : config.document.items()) {
     if (std::find(known.begin(), known.end(), item.key()) == known.end() &&
-        item.key().front() != '_') {
+        !is_remark(item.key())) {
       throw Error::input(cat(path, ": unknown section \"", item.key(), "\""),
                          did_you_mean(item.key(), known));
     }

@@ -83,7 +83,7 @@ std::string state_hash(const fs::path& run, const char* step) {
 }
 
 json denoiser_run(const TempDir& dir, const std::string& name) {
-  const std::string base = std::string(LDM_SOURCE_DIR) + "/configs/train-emoji-denoiser.json";
+  const std::string base = std::string(LDM_SOURCE_DIR) + "/configs/train/emoji-denoiser.json";
   json config = read_json_file(base);
   config["run"] = {{"output_dir", (dir / name).string()},
                    {"steps", 4},

@@ -67,4 +67,5 @@ TEST_CASE("differences of configurations are listed, how often to log is none") 
   CHECK(differences[1] == "/run/seed: 0, now 1");
   CHECK(contains(differences[2], "/data"));
   CHECK(config_differences(then, then).empty());
+  CHECK(config_differences({{"_about", "one"}}, {{"_about", "two"}, {"_by", "me"}}).empty());
 }

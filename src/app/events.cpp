@@ -90,6 +90,7 @@ Json error_event(const Error& error) {
 Json done_event(const RunReport& report, int exit_code) {
   Json out = event("done");
   out["images"] = report.images;
+  if (report.skipped > 0) out["skipped"] = report.skipped;
   out["failed"] = report.failed;
   out["exit_code"] = exit_code;
   const ExecutionSummary none;

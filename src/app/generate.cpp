@@ -2,22 +2,24 @@
 #include <memory>
 #include <utility>
 
+#include "ldm/app/batch.h"
 #include "ldm/app/commands.h"
 #include "ldm/app/config_file.h"
 #include "ldm/app/events.h"
+#include "ldm/app/jobs.h"
 #include "ldm/app/metadata.h"
 #include "ldm/app/output_paths.h"
 #include "ldm/app/picture_writer.h"
 #include "ldm/app/plan_text.h"
 #include "ldm/app/progress.h"
 #include "ldm/app/resolve.h"
+#include "ldm/app/run_model.h"
 #include "ldm/app/signals.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/loading/open.h"
-#include "ldm/loading/single_file.h"
 #include "ldm/pipeline/pipeline.h"
 
 namespace ldm::app {
@@ -75,52 +77,17 @@ void prepare(Run& run) {
 }
 
 void choose_model(Run& run) {
-  const fs::path path = resolve_model(run.options);
-  ModelFiles folder = open_model(path, run.options.prediction_type.value_or(""));
-  fill_defaults(run.options, folder.defaults);
-  if (run.options.vae) {
-    folder.component("vae") = open_vae_file(*run.options.vae);
-    run.facts.vae_name = fs::path(*run.options.vae).filename().string();
-  }
-  run.facts.model_name = model_display_name(run.options, path);
-  run.facts.family = folder.family.name;
-  run.facts.init_image_sha256 = run.inputs.init_image_sha256;
-  run.facts.mask_sha256 = run.inputs.mask_sha256;
-  run.facts.depth_sha256 = run.inputs.depth_sha256;
-  run.facts.init_latents_sha256 = run.inputs.init_latents_sha256;
-  run.components = open_components(
-      std::move(folder), make_execution_request(run.options),
-      [&session = run.session](const LoadInfo& info) {
-        session.report.load_s += info.seconds;
-        session.console.event(load_event(info));
-      },
-      make_lora_request(run.options));
-  run.facts.loras = loras_in_use(*run.components);
-  run.facts.execution = execution_summary(*run.components);
-  run.session.report.execution = run.facts.execution;
-}
-
-void warn_of_cut_text(const PromptTokens& tokens, const std::string& what, Console& console) {
-  if (tokens.cut_text.empty()) return;
-  console.warning({LogLevel::kWarning, "prompt-truncated",
-                   cat("the ", what, " is too long (", tokens.token_count, " tokens); cut off: \"",
-                       tokens.cut_text, "\""),
-                   "shorten it, or make this an error with --long-prompt error"});
-}
-
-void check_eta(const Plan& plan) {
-  if (plan.request.eta > 0 && plan.scheduler_class != "DDIMScheduler") {
-    throw Error::usage(
-        cat("--eta works with the ddim sampler only, not with ", plan.request.sampler),
-        "add --sampler ddim, or leave --eta out");
-  }
+  RunModel model = open_run_model(run.options, run.session);
+  fill_defaults(run.options, model.defaults);
+  run.components = std::move(model.components);
+  run.facts = std::move(model.facts);
+  add_inputs(run.facts, run.inputs);
 }
 
 void announce_plan(const Run& run) {
   const Plan& plan = run.facts.plan;
   run.console.event(plan_event(run.facts, run.outputs));
-  warn_of_cut_text(plan.prompt, "prompt", run.console);
-  if (plan.guided()) warn_of_cut_text(plan.negative_prompt, "negative prompt", run.console);
+  warn_of_cut_text(plan, run.console);
   const std::string steps = planned_steps_text(plan);
   if (!steps.empty()) run.console.info(steps);
 }
@@ -130,8 +97,7 @@ void check_outputs_free(const Run& run) {
   if (run.options.overwrite.value_or(false)) return;
   const auto is_same = [&run](std::size_t index) {
     const std::uint64_t seed = run.facts.plan.request.seed + index;
-    return records_settings(run.outputs[index].string(),
-                            picture_settings(run.facts, seed, static_cast<int>(index)));
+    return records_job(run.outputs[index].string(), job_hash(run.facts, seed));
   };
   const bool repeats = check_existing(run.outputs, is_same);
   if (run.options.save_latents) {
@@ -205,6 +171,7 @@ void generate(const Options& command_line, Session& session) {
   apply_modes(run.options, session);
   if (run.options.print_config.value_or(false)) return print_config(run);
   session.makes_pictures = true;
+  if (is_batch(run.options)) return generate_batch(run.options, session);
   prepare(run);
   choose_model(run);
   Pipeline pipeline(run.components);

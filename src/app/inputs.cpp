@@ -1,14 +1,9 @@
 #include "ldm/app/inputs.h"
 
-#include <poll.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <span>
 
-#include "ldm/app/signals.h"
+#include "ldm/app/line_reader.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
@@ -23,16 +18,9 @@ std::string read_stdin(std::size_t most) {
   std::string text;
   std::array<char, 4096> buffer{};
   while (text.size() <= most) {
-    // Reads are restarted after a signal, polls are not: Ctrl-C must end the wait.
-    pollfd ready{STDIN_FILENO, POLLIN, 0};
-    if (::poll(&ready, 1, -1) < 0 && received_signal() != 0) {
-      throw stopped_by_signal(received_signal(), 0, 1);
-    }
-    const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw Error::input(cat("reading the prompt from stdin: ", std::strerror(errno)));
+    const std::size_t got = read_standard_input(buffer);
     if (got == 0) break;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
+    text.append(buffer.data(), got);
   }
   return text;
 }
@@ -72,16 +60,20 @@ auto as_input(Read&& read) {
 
 }  // namespace
 
-void check_prompt(std::string_view text, std::string_view what) {
+std::optional<Problem> prompt_problem(std::string_view text) {
   if (text.size() > kMaxPromptBytes) {
-    throw Error::input(cat(what, ": longer than ", kMaxPromptBytes, " bytes"));
+    return Problem{cat("longer than ", kMaxPromptBytes, " bytes"), {}};
   }
   const std::size_t nul = text.find('\0');
-  if (nul != std::string_view::npos) throw Error::input(cat(what, ": byte ", nul, ": NUL"));
+  if (nul != std::string_view::npos) return Problem{cat("byte ", nul, ": NUL"), {}};
   const std::size_t bad = find_invalid_utf8(text);
-  if (bad != std::string_view::npos) {
-    throw Error::input(cat(what, ": byte ", bad, ": invalid UTF-8"), "prompts are UTF-8 text");
-  }
+  if (bad == std::string_view::npos) return std::nullopt;
+  return Problem{cat("byte ", bad, ": invalid UTF-8"), "prompts are UTF-8 text"};
+}
+
+void check_prompt(std::string_view text, std::string_view what) {
+  const std::optional<Problem> problem = prompt_problem(text);
+  if (problem) throw Error::input(cat(what, ": ", problem->message), problem->hint);
 }
 
 std::string read_prompt(const std::string& value) {

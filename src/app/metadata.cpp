@@ -70,20 +70,21 @@ void add_conditions(Json& out, const Plan& plan) {
   if (plan.condition == ImageCondition::kLowResImage) out["noise_level"] = request.noise_level;
 }
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+/// Tokens, pictures and latents to start from, and what the model is.
+void add_inputs_and_model(Json& out, const RunFacts& facts) {
+  out["tokens_sha256"] = tokens_sha256(facts.plan);
+  if (!facts.init_image_sha256.empty()) out["init_image_sha256"] = facts.init_image_sha256;
+  if (!facts.mask_sha256.empty()) out["mask_sha256"] = facts.mask_sha256;
+  if (!facts.depth_sha256.empty()) out["depth_sha256"] = facts.depth_sha256;
+  if (!facts.init_latents_sha256.empty()) out["init_latents_sha256"] = facts.init_latents_sha256;
+  out["model"] = facts.model_name;
+  out["family"] = facts.family;
+  if (!facts.vae_name.empty()) out["vae"] = facts.vae_name;
+  if (!facts.loras.empty()) out["lora"] = loras_json(facts);
 }
 
-Json recorded_settings(const std::string& png_path) {
-  const std::string bytes = read_small_file(png_path, kMaxImageBytes * 4);
-  for (const PngText& text : read_png_text(std::as_bytes(std::span(bytes)), png_path)) {
-    if (text.key == kSettingsKey) {
-      JsonLimits limits;
-      limits.max_bytes = bytes.size();
-      return parse_json(text.value, limits, png_path);
-    }
-  }
-  return nullptr;
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -130,9 +131,20 @@ Json loras_json(const RunFacts& facts) {
   return out;
 }
 
+std::string job_hash(const RunFacts& facts, std::uint64_t seed) {
+  Json out;
+  out["request"] = request_json(facts.plan);
+  for (const char* key : {"num_images", "batch_size", "low_memory"}) out["request"].erase(key);
+  out["request"]["seed"] = seed;
+  add_inputs_and_model(out, facts);
+  if (!facts.asked_dtype.empty()) out["dtype"] = facts.asked_dtype;
+  return sha256_hex(dump(out));
+}
+
 Json picture_settings(const RunFacts& facts, std::uint64_t seed, int index) {
   Json out;
   out["schema"] = 1;
+  out["job"] = job_hash(facts, seed);
   out["version"] = version();
   out["revision"] = revision();
   out["libtorch"] = torch_version();
@@ -141,15 +153,7 @@ Json picture_settings(const RunFacts& facts, std::uint64_t seed, int index) {
   out["request"] = request_json(facts.plan);
   out["scheduler"] = facts.plan.scheduler_class;
   out["unet_calls"] = facts.plan.steps;
-  out["tokens_sha256"] = tokens_sha256(facts.plan);
-  if (!facts.init_image_sha256.empty()) out["init_image_sha256"] = facts.init_image_sha256;
-  if (!facts.mask_sha256.empty()) out["mask_sha256"] = facts.mask_sha256;
-  if (!facts.depth_sha256.empty()) out["depth_sha256"] = facts.depth_sha256;
-  if (!facts.init_latents_sha256.empty()) out["init_latents_sha256"] = facts.init_latents_sha256;
-  out["model"] = facts.model_name;
-  out["family"] = facts.family;
-  if (!facts.vae_name.empty()) out["vae"] = facts.vae_name;
-  if (!facts.loras.empty()) out["lora"] = loras_json(facts);
+  add_inputs_and_model(out, facts);
   if (!facts.weights.empty()) out["weights"] = facts.weights;
   out["device"] = facts.execution.device;
   out["dtype"] = facts.execution.dtype;
@@ -193,16 +197,25 @@ std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts, std:
   return text;
 }
 
-bool records_settings(const std::string& png_path, const Json& settings) {
+nlohmann::json recorded_settings(std::span<const std::byte> png) {
   try {
-    nlohmann::json recorded = recorded_settings(png_path);
-    nlohmann::json expected = nlohmann::json::parse(dump(settings));
-    if (!recorded.is_object()) return false;
-    if (!recorded.contains("weights") || !expected.contains("weights")) {
-      recorded.erase("weights");
-      expected.erase("weights");
+    for (const PngText& text : read_png_text(png, "picture")) {
+      if (text.key != kSettingsKey) continue;
+      JsonLimits limits;
+      limits.max_bytes = png.size();
+      return parse_json(text.value, limits, "settings");
     }
-    return recorded == expected;
+  } catch (const Error&) {
+    return nullptr;
+  }
+  return nullptr;
+}
+
+bool records_job(const std::string& png_path, const std::string& job) {
+  try {
+    const std::string bytes = read_small_file(png_path, kMaxImageBytes * 4);
+    const nlohmann::json settings = recorded_settings(std::as_bytes(std::span(bytes)));
+    return settings.is_object() && settings.value("job", nlohmann::json()) == job;
   } catch (const Error&) {
     return false;
   }

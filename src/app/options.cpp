@@ -21,10 +21,12 @@ Words dtypes() { return {"auto", "fp32", "bf16", "fp16"}; }
 Words tilings() { return {"auto", "on", "off"}; }
 
 constexpr std::string_view kWhat = "What to draw";
+constexpr std::string_view kModel = "The model";
 constexpr std::string_view kSize = "Size";
 constexpr std::string_view kHow = "How to draw it";
 constexpr std::string_view kFrom = "Starting from a picture";
 constexpr std::string_view kWhere = "Where it goes";
+constexpr std::string_view kBatch = "Many pictures";
 constexpr std::string_view kMachine = "Machine";
 constexpr std::string_view kReports = "Settings and reports";
 
@@ -36,16 +38,16 @@ constexpr double kMaxGuidance = 1000;
 constexpr OptionSpec kOptions[] = {
     {"-p,--prompt", "TEXT", kWhat, "what the picture shows; - reads it from stdin", &Options::prompt},
     {"-n,--negative-prompt", "TEXT", kWhat, "what it should not show", &Options::negative_prompt},
-    {"-m,--model", "PATH", kWhat, "model folder, .safetensors or .ckpt file, or org/name in the local Hugging Face cache (default: $LDM_MODEL, else the model that comes with ldm-gen)", &Options::model},
     {"--class", "N", kWhat, "what a class-conditional model draws, in place of a prompt", &Options::class_label, nullptr, Range{0, 1000000}},
-    {"--vae", "PATH", kWhat, "autoencoder in place of the model's own: a folder or a file", &Options::vae},
-    {"--lora", "FILE[:SCALE]", kWhat, "LoRA to merge, as often as wanted; SCALE multiplies its effect (default 1)", &Options::lora},
-    {"--lora-partial", "", kWhat, "leave out what of a LoRA this model has no place for", &Options::lora_partial},
     {"-s,--seed", "N", kWhat, "image k uses seed N+k (default: random, printed and recorded)", &Options::seed},
     {"-N,--num-images", "N", kWhat, "number of images (default 1)", &Options::num_images, nullptr, Range{1, 1000000}},
-    {"--batch-size", "B", kWhat, "images computed together; changes no picture (default: by device)", &Options::batch_size, nullptr, Range{1, 4096}},
     {"--prompt-syntax", "NAME", kWhat, "how the prompt is read (default plain)", &Options::prompt_syntax, &prompt_syntaxes},
     {"--long-prompt", "NAME", kWhat, "what a prompt beyond the encoder's window does (default truncate, with a warning)", &Options::long_prompt, &long_prompts},
+
+    {"-m,--model", "PATH", kModel, "model folder, .safetensors or .ckpt file, or org/name in the local Hugging Face cache (default: $LDM_MODEL, else the model that comes with ldm-gen)", &Options::model},
+    {"--vae", "PATH", kModel, "autoencoder in place of the model's own: a folder or a file", &Options::vae},
+    {"--lora", "FILE[:SCALE]", kModel, "LoRA to merge, as often as wanted; SCALE multiplies its effect (default 1)", &Options::lora},
+    {"--lora-partial", "", kModel, "leave out what of a LoRA this model has no place for", &Options::lora_partial},
 
     {"-W,--width", "PX", kSize, "a multiple of 8 (default: the model's, or the init image's)", &Options::width, nullptr, Range{8, kMaxSide}},
     {"-H,--height", "PX", kSize, "a multiple of 8 (default: the model's, or the init image's)", &Options::height, nullptr, Range{8, kMaxSide}},
@@ -76,9 +78,21 @@ constexpr OptionSpec kOptions[] = {
     {"--metadata", "NAME", kWhere, "settings written into the PNG (default full)", &Options::metadata, &metadata_modes},
     {"--save-latents", "FILE", kWhere, "also write the final latents, as safetensors", &Options::save_latents},
 
+    {"--jobs", "FILE", kBatch, "jobs, one JSON object a line, keys as of --config; - reads them from stdin as they come", &Options::jobs, nullptr, std::nullopt, false},
+    {"--prompts", "FILE", kBatch, "one prompt a line, without empty lines and those that begin with #; - reads stdin", &Options::prompts, nullptr, std::nullopt, false},
+    {"--sweep", "KEY=V1,V2…", kBatch, "every job with each of these values; several make all combinations", &Options::sweep, nullptr, std::nullopt, false},
+    {"--output-dir", "DIR", kBatch, "folder of the pictures and their journal.jsonl; the same command again goes on where it was stopped", &Options::output_dir},
+    {"--name-template", "TEXT", kBatch, "names of the pictures, from {index} {seed} {id} {sampler} {steps}; {index:06} is padded (default {index:06}-{seed}.png)", &Options::name_template},
+    {"--id", "TEXT", kBatch, "a job's own name, for {id} and the journal", &Options::id},
+    {"--keep-going", "", kBatch, "note failed jobs and go on; exit 8", &Options::keep_going},
+    {"--shard", "I/N", kBatch, "only every Nth picture, from the Ith (0 … N-1); auto: from torchrun's or SLURM's environment", &Options::shard, nullptr, std::nullopt, false},
+    {"--shared", "", kBatch, "several processes share the folder and its jobs", &Options::shared, nullptr, std::nullopt, false},
+    {"--time-limit", "TIME", kBatch, "stop between pictures before 3h50m, 45m or 90s are over; exit 75", &Options::time_limit, nullptr, std::nullopt, false},
+
     {"--device", "NAME", kMachine, "auto, cpu, cuda or cuda:N (default auto)", &Options::device},
     {"--dtype", "NAME", kMachine, "number format (default auto)", &Options::dtype, &dtypes},
     {"--threads", "N", kMachine, "CPU threads (default: one a core)", &Options::threads, nullptr, Range{1, 4096}},
+    {"--batch-size", "B", kMachine, "images computed together; changes no picture (default: by device)", &Options::batch_size, nullptr, Range{1, 4096}},
     {"--vae-tiling", "WHEN", kMachine, "decode in tiles: less memory (default auto)", &Options::vae_tiling, &tilings},
     {"--low-memory", "", kMachine, "free each part of the model as soon as it is done", &Options::low_memory},
 
@@ -114,6 +128,12 @@ constexpr CommandSpec kCommands[] = {
 std::span<const OptionSpec> option_table() { return kOptions; }
 
 std::span<const CommandSpec> command_table() { return kCommands; }
+
+bool is_job_option(const OptionSpec& spec) {
+  const std::string key = option_key(spec);
+  return spec.group == kWhat || spec.group == kSize || spec.group == kHow || spec.group == kFrom ||
+         key == "output" || key == "id";
+}
 
 std::string long_flag(const OptionSpec& spec) {
   return std::string(spec.flags.substr(spec.flags.find("--")));

@@ -13,6 +13,14 @@
 
 namespace ldm::app {
 
+std::vector<std::byte> encode_picture_file(const ImageResult& result, const RunFacts& facts,
+                                           MetadataMode metadata) {
+  std::vector<std::byte> png =
+      encode_png(result.image, picture_text(metadata, facts, result.seed, result.index));
+  verify_png(png, "the new picture");
+  return png;
+}
+
 PictureWriter::PictureWriter(Console& console, std::vector<std::filesystem::path> paths,
                              MetadataMode metadata, IfExists if_exists, bool keep_latents)
     : console_(console),
@@ -27,9 +35,7 @@ const std::filesystem::path& PictureWriter::path_of(int index) const {
 
 void PictureWriter::write(const ImageResult& result, const RunFacts& facts) {
   const std::filesystem::path& path = path_of(result.index);
-  const std::vector<PngText> text = picture_text(metadata_, facts, result.seed, result.index);
-  const std::vector<std::byte> png = encode_png(result.image, text);
-  verify_png(png, path.string());
+  const std::vector<std::byte> png = encode_picture_file(result, facts, metadata_);
   write_file_atomic(path, png, if_exists_);
   if (console_.json) {
     console_.event(image_event(path, result.seed, result.index, sha256_hex(png)));

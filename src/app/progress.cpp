@@ -77,12 +77,18 @@ ProgressMeter::ProgressMeter(Console& console, const Plan& plan, bool shown)
   state_.steps = std::max(1, plan.steps);
 }
 
+void ProgressMeter::expect(int images, int done) {
+  state_.images = images;
+  state_.images_done = done;
+  before_ = done;
+}
+
 void ProgressMeter::on_start(const std::string& model_name) {
   if (shown_ && terminal_) console_.live("loading " + escape_control(model_name));
 }
 
 void ProgressMeter::on_step(const StepInfo& info) {
-  state_.image = info.first_image + 1;
+  state_.image = before_ + info.first_image + 1;
   state_.batch = std::max(1, info.images);
   state_.step = info.index + 1;
   state_.steps = std::max(1, info.of);

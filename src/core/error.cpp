@@ -42,6 +42,10 @@ Error Error::memory(std::string message, std::string hint) {
 Error Error::non_finite(std::string message, std::string hint) {
   return {ErrorCode::kNonFinite, {}, std::move(message), std::move(hint)};
 }
+Error Error::locked(std::string message, std::string hint) {
+  return {ErrorCode::kLocked, {}, std::move(message), std::move(hint)};
+}
+
 Error Error::stopped(ErrorCode code, std::string message, std::string hint) {
   return {code, {}, std::move(message), std::move(hint)};
 }

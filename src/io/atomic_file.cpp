@@ -1,6 +1,8 @@
 #include "ldm/io/atomic_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -69,6 +71,8 @@ std::string free_space(int folder) {
   return ", free " + human_bytes(bytes);
 }
 
+}  // namespace
+
 Error write_error(const fs::path& path, int error, std::uint64_t needed, int folder) {
   const std::string what = "writing " + path.string() + ": ";
   const std::string sizes =
@@ -98,6 +102,8 @@ Error write_error(const fs::path& path, int error, std::uint64_t needed, int fol
   }
 }
 
+namespace {
+
 Error exists_error(const fs::path& path) {
   return Error::output(path.string() + ": already exists, not overwritten",
                        "--overwrite replaces it");
@@ -112,17 +118,26 @@ int open_folder(const fs::path& folder) {
   return fd;
 }
 
+constexpr std::string_view kPrefix = ".ldm-";
+constexpr std::string_view kSuffix = ".tmp";
+
 // Creates ".ldm-<pid>-<n>.tmp"; returns its descriptor (or -1 with errno) and name. The name never
-// comes from the caller, and O_EXCL | O_NOFOLLOW keeps planted links and files out of it.
+// comes from the caller, and O_EXCL | O_NOFOLLOW keeps planted links and files out of it. Its lock
+// says that the writer lives; a sweep that came between creation and lock has removed the file.
 std::pair<int, std::string> create_temporary(int folder) {
   static std::atomic<unsigned> counter{0};
   constexpr int kTries = 100;
   constexpr mode_t kMode = 0666;
   for (int i = 0; i < kTries; ++i) {
-    std::string name = cat(".ldm-", ::getpid(), "-", counter++, ".tmp");
+    std::string name = cat(kPrefix, ::getpid(), "-", counter++, kSuffix);
     const int fd =
         ::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode);
-    if (fd >= 0 || (errno != EEXIST && errno != EINTR)) return {fd, std::move(name)};
+    if (fd < 0 && (errno == EEXIST || errno == EINTR)) continue;
+    if (fd < 0) return {fd, std::move(name)};
+    struct stat info {};
+    const bool busy = ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (!busy && ::fstat(fd, &info) == 0 && info.st_nlink > 0) return {fd, std::move(name)};
+    ::close(fd);
   }
   return {-1, {}};
 }
@@ -218,11 +233,11 @@ void check_names_file(const fs::path& path) {
 }  // namespace
 
 struct AtomicFile::State {
-  State(fs::path file_path, std::uint64_t needed_bytes, IfExists exists_rule)
+  State(int open_folder, fs::path file_path, std::uint64_t needed_bytes, IfExists exists_rule)
       : path(std::move(file_path)),
         needed(needed_bytes),
         if_exists(exists_rule),
-        folder(open_folder(path.parent_path())),
+        folder(open_folder),
         file(-1),
         temporary(-1, {}) {}
 
@@ -235,17 +250,28 @@ struct AtomicFile::State {
 };
 
 AtomicFile::AtomicFile(fs::path path, std::uint64_t needed, IfExists if_exists)
-    : state_(std::make_unique<State>(std::move(path), needed, if_exists)) {
-  check_names_file(state_->path);
-  const int folder = state_->folder.get();
-  if (!state_->folder.ok()) throw write_error(state_->path, errno, needed, -1);
-  if (if_exists != IfExists::kReplace && exists(folder, state_->path.filename().string())) {
-    throw exists_error(state_->path);
+    : state_(std::make_unique<State>(open_folder(path.parent_path()), path, needed, if_exists)) {
+  begin();
+}
+
+AtomicFile::AtomicFile(int folder, fs::path path, std::uint64_t needed, IfExists if_exists)
+    : state_(std::make_unique<State>(::fcntl(folder, F_DUPFD_CLOEXEC, 0), std::move(path), needed,
+                                     if_exists)) {
+  begin();
+}
+
+void AtomicFile::begin() {
+  State& s = *state_;
+  check_names_file(s.path);
+  const int folder = s.folder.get();
+  if (!s.folder.ok()) throw write_error(s.path, errno, s.needed, -1);
+  if (s.if_exists != IfExists::kReplace && exists(folder, s.path.filename().string())) {
+    throw exists_error(s.path);
   }
   auto [fd, name] = create_temporary(folder);
-  if (fd < 0) throw write_error(state_->path, errno, needed, folder);
-  state_->file.reset(fd);
-  state_->temporary.reset(folder, std::move(name));
+  if (fd < 0) throw write_error(s.path, errno, s.needed, folder);
+  s.file.reset(fd);
+  s.temporary.reset(folder, std::move(name));
 }
 
 AtomicFile::~AtomicFile() = default;
@@ -275,18 +301,15 @@ void AtomicFile::commit() {
   }
 }
 
-void write_parts_atomic(const fs::path& path, Parts parts, IfExists if_exists) {
-  check_names_file(path);
+void write_parts_atomic(int folder, const fs::path& path, Parts parts, IfExists if_exists) {
   std::uint64_t needed = 0;
   for (const auto& part : parts) needed += part.size();
   const std::string name = path.filename().string();
   const auto is_identical = [&] {
-    if (if_exists != IfExists::kKeepIdentical) return false;
-    const Descriptor folder(open_folder(path.parent_path()));
-    return folder.ok() && holds_same(folder.get(), name, parts);
+    return if_exists == IfExists::kKeepIdentical && holds_same(folder, name, parts);
   };
   if (is_identical()) return;
-  AtomicFile file(path, needed, if_exists);
+  AtomicFile file(folder, path, needed, if_exists);
   for (const auto& part : parts) file.append(part);
   try {
     file.commit();
@@ -294,6 +317,15 @@ void write_parts_atomic(const fs::path& path, Parts parts, IfExists if_exists) {
     // Another process may have written the same meanwhile.
     if (!is_identical()) throw;
   }
+}
+
+void write_parts_atomic(const fs::path& path, Parts parts, IfExists if_exists) {
+  check_names_file(path);
+  const Descriptor folder(open_folder(path.parent_path()));
+  std::uint64_t needed = 0;
+  for (const auto& part : parts) needed += part.size();
+  if (!folder.ok()) throw write_error(path, errno, needed, -1);
+  write_parts_atomic(folder.get(), path, parts, if_exists);
 }
 
 void write_file_atomic(const fs::path& path, std::span<const std::byte> bytes, IfExists if_exists) {
@@ -312,6 +344,26 @@ void check_output_folder(const fs::path& path) {
   if (fd < 0) throw write_error(shown / "", errno, 0, folder.get());
   const Descriptor file(fd);
   const TemporaryName temporary(folder.get(), std::move(name));
+}
+
+int sweep_temporaries(int folder) {
+  const int listed = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(listed < 0 ? nullptr : ::fdopendir(listed),
+                                                    ::closedir);
+  if (!entries) return 0;
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(entries.get())) {
+    const std::string_view name = entry->d_name;
+    if (name.starts_with(kPrefix) && name.ends_with(kSuffix)) names.emplace_back(name);
+  }
+  int removed = 0;
+  for (const std::string& name : names) {
+    const Descriptor file(
+        ::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+    if (!file.ok() || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    if (::unlinkat(folder, name.c_str(), 0) == 0) ++removed;
+  }
+  return removed;
 }
 
 }  // namespace ldm

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/upsample_bicubic2d.h>
 #include <ATen/ops/upsample_nearest2d.h>
@@ -18,6 +19,7 @@
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/guidance.h"
 #include "ldm/pipeline/image_tensor.h"
+#include "ldm/pipeline/text_cache.h"
 #include "ldm/schedulers/noise_schedule.h"
 
 namespace ldm {
@@ -130,13 +132,20 @@ at::Tensor combine_branches(const Plan& plan, const at::Tensor& predictions) {
 
 }  // namespace
 
-at::Tensor encode_prompts(Components& c, const Plan& plan) {
+bool needs_text_encoder(const Components& c, const Plan& plan, const TextCache& cache) {
+  if (!c.text_encoder) return false;
+  return !cache.holds(plan.prompt.ids, plan.request.clip_skip) ||
+         (plan.guided() && !cache.holds(plan.negative_prompt.ids, 0));
+}
+
+at::Tensor encode_prompts(Components& c, const Plan& plan, TextCache& cache) {
   if (!c.text_encoder) return {};
-  const models::TextEncoderImpl& model = c.text_encoder->get();
   const c10::InferenceMode inference;
   const auto encode = [&](const PromptTokens& prompt, int clip_skip) {
-    const at::Tensor ids = at::tensor(prompt.ids).unsqueeze(0).to(c.execution.device);
-    return model.encode(ids, clip_skip);
+    return cache.get(prompt.ids, clip_skip, [&] {
+      const at::Tensor ids = at::tensor(prompt.ids).unsqueeze(0).to(c.execution.device);
+      return c.text_encoder->get().encode(ids, clip_skip);
+    });
   };
   // As the public pipelines do, clip_skip leaves the negative prompt alone.
   at::Tensor hidden = encode(plan.prompt, plan.request.clip_skip);
@@ -156,7 +165,7 @@ bool draws_before_latents(ImageCondition condition) {
 }
 
 std::shared_ptr<const Conditioning> make_conditioning(Components& c, const Plan& plan,
-                                                      const at::Tensor& context,
+                                                      const std::vector<at::Tensor>& contexts,
                                                       std::vector<ImageRandom>& randoms) {
   if (plan.condition == ImageCondition::kMaskedImage || plan.condition == ImageCondition::kImage) {
     configure_tiling(c.vae.get(), plan.request.vae_tiling, plan.request.width, plan.request.height);
@@ -164,7 +173,7 @@ std::shared_ptr<const Conditioning> make_conditioning(Components& c, const Plan&
   const c10::InferenceMode inference;
   const auto count = static_cast<std::int64_t>(randoms.size());
   const auto conditioning = std::make_shared<Conditioning>();
-  if (context.defined()) conditioning->context = context.repeat_interleave(count, 0);
+  if (contexts.front().defined()) conditioning->context = at::stack(contexts, 1).flatten(0, 1);
   const at::Tensor full = condition_channels(c, plan, randoms);
   if (full.defined()) {
     std::vector<at::Tensor> branches(static_cast<std::size_t>(plan.branches),

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <chrono>
 #include <new>
+#include <span>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include "ldm/pipeline/plan.h"
 #include "ldm/pipeline/planned_scheduler.h"
 #include "ldm/pipeline/start_latents.h"
+#include "ldm/pipeline/text_cache.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
@@ -72,32 +75,60 @@ bool is_host_allocation_failure(const c10::Error& error) {
          text.find("can't allocate memory") != std::string_view::npos;
 }
 
+/// One image of a call.
+struct Wanted {
+  int plan = 0;   ///< number of its plan
+  int index = 0;  ///< k in its request
+  at::Tensor context;
+};
+
+std::uint64_t seed_of(std::span<const Plan> plans, const Wanted& image) {
+  const Request& request = plans[static_cast<std::size_t>(image.plan)].request;
+  return request.seed + static_cast<std::uint64_t>(image.index);
+}
+
+/// What all images of a batch must agree in, beside the shapes that follow from it.
+auto batch_key(const Plan& plan) {
+  const Request& r = plan.request;
+  return std::tie(plan.scheduler_class, plan.timesteps, plan.sigmas, plan.latent_shape,
+                  plan.branches, r.guidance_scale, r.guidance_rescale, r.eta, r.width, r.height,
+                  r.scheduler.timestep_spacing, r.scheduler.prediction_type,
+                  r.scheduler.rescale_betas_zero_snr, r.vae_tiling, r.low_memory);
+}
+
 }  // namespace
 
 struct Pipeline::Impl {
   std::shared_ptr<Components> components;
+  TextCache texts;
+  bool keep_text_encoder = false;
   std::vector<double> text_seconds;
   std::vector<double> step_seconds;
   std::vector<double> decode_seconds;
 
-  at::Tensor denoise(const Plan& plan, const at::Tensor& context, int first, int count,
+  std::vector<Wanted> encode(std::span<const Plan> plans);
+  at::Tensor denoise(std::span<const Plan> plans, std::span<const Wanted> images, int first,
                      const RunCallbacks& callbacks);
-  void run(const Plan& plan, const RunCallbacks& callbacks);
+  ImageResult decode(std::span<const Plan> plans, const Wanted& wanted, const at::Tensor& latents);
+  void run(std::span<const Plan> plans, int batch_size, const RunCallbacks& callbacks);
 };
 
-/// Final latents [count, C, h, w] of images `first` … `first + count`.
-at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, int first,
-                                   int count, const RunCallbacks& callbacks) {
+/// Final latents [images, C, h, w] of a batch, whose first image is number `first` of the call.
+at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<const Wanted> images,
+                                   int first, const RunCallbacks& callbacks) {
+  const Plan& plan = plans[static_cast<std::size_t>(images.front().plan)];
   const PlannedScheduler planned = make_planned_scheduler(*components, plan);
   Scheduler& scheduler = *planned.scheduler;
   std::vector<ImageRandom> randoms;
-  for (int k = 0; k < count; ++k) {
-    randoms.emplace_back(plan.request.seed + static_cast<std::uint64_t>(first + k));
+  std::vector<at::Tensor> contexts;
+  for (const Wanted& image : images) {
+    randoms.emplace_back(seed_of(plans, image));
+    contexts.push_back(image.context);
   }
-  const auto condition = [&] { return make_conditioning(*components, plan, context, randoms); };
+  const auto condition = [&] { return make_conditioning(*components, plan, contexts, randoms); };
   std::shared_ptr<const Conditioning> conditioning;
   if (draws_before_latents(plan.condition)) conditioning = condition();
-  at::Tensor latents = start_latents(*components, plan, planned, first, randoms);
+  at::Tensor latents = start_latents(*components, plan, planned, images.front().index, randoms);
   if (!draws_before_latents(plan.condition)) conditioning = condition();
   components->unet.load();
   // The first step packs weights; from then on temporaries are all there is.
@@ -120,8 +151,13 @@ at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, 
     check_finite(latents, cat("the latents at step ", i - planned.begin + 1), kHalfHint);
     step_seconds.push_back(watch.seconds());
     set_allocator_mode(AllocatorMode::kActivations);
-    const StepInfo info{i - planned.begin, total - planned.begin, first, count,
-                        timestep,          step_seconds.back()};
+    StepInfo info;
+    info.index = i - planned.begin;
+    info.of = total - planned.begin;
+    info.first_image = first;
+    info.images = static_cast<int>(images.size());
+    info.timestep = timestep;
+    info.seconds = step_seconds.back();
     if (callbacks.on_step && !callbacks.on_step(info)) {
       throw Error::stopped(ErrorCode::kInterrupted, "interrupted");
     }
@@ -129,28 +165,50 @@ at::Tensor Pipeline::Impl::denoise(const Plan& plan, const at::Tensor& context, 
   return latents;
 }
 
-void Pipeline::Impl::run(const Plan& plan, const RunCallbacks& callbacks) {
-  const Request& request = plan.request;
-  if (components->text_encoder) components->text_encoder->load();
-  const Stopwatch text_watch;
-  const at::Tensor context = encode_prompts(*components, plan);
-  text_seconds.push_back(text_watch.seconds());
-  if (components->text_encoder) components->text_encoder->release();
-  for (int first = 0; first < request.num_images; first += request.batch_size) {
-    const int count = std::min(request.batch_size, request.num_images - first);
-    const at::Tensor latents = denoise(plan, context, first, count, callbacks);
+/// The text of every image, each prompt encoded once.
+std::vector<Wanted> Pipeline::Impl::encode(std::span<const Plan> plans) {
+  const Stopwatch watch;
+  std::vector<Wanted> images;
+  for (int number = 0; number < static_cast<int>(plans.size()); ++number) {
+    const Plan& plan = plans[static_cast<std::size_t>(number)];
+    if (needs_text_encoder(*components, plan, texts)) components->text_encoder->load();
+    const at::Tensor context = encode_prompts(*components, plan, texts);
+    for (int k = 0; k < plan.request.num_images; ++k) images.push_back({number, k, context});
+  }
+  text_seconds.push_back(watch.seconds());
+  const bool keep = keep_text_encoder && !plans.front().request.low_memory;
+  if (components->text_encoder && !keep) components->text_encoder->release();
+  return images;
+}
+
+ImageResult Pipeline::Impl::decode(std::span<const Plan> plans, const Wanted& wanted,
+                                   const at::Tensor& latents) {
+  const Stopwatch watch;
+  const Request& request = plans[static_cast<std::size_t>(wanted.plan)].request;
+  configure_tiling(components->vae.get(), request.vae_tiling, request.width, request.height);
+  ImageResult result;
+  result.plan = wanted.plan;
+  result.index = wanted.index;
+  result.seed = seed_of(plans, wanted);
+  result.image = tensor_to_image(decode_latents(components->vae, latents));
+  result.latents = tensor_to_latents(latents);
+  decode_seconds.push_back(watch.seconds());
+  return result;
+}
+
+void Pipeline::Impl::run(std::span<const Plan> plans, int batch_size,
+                         const RunCallbacks& callbacks) {
+  const std::vector<Wanted> images = encode(plans);
+  const Request& request = plans.front().request;
+  const auto size = static_cast<std::size_t>(std::max(1, batch_size));
+  for (std::size_t first = 0; first < images.size(); first += size) {
+    const auto batch = std::span(images).subspan(first, std::min(size, images.size() - first));
+    const at::Tensor latents = denoise(plans, batch, static_cast<int>(first), callbacks);
     if (request.low_memory) components->unet.release();
     release_freed_memory();
-    for (int k = 0; k < count; ++k) {
-      const Stopwatch watch;
-      const at::Tensor one = latents.narrow(0, k, 1);
-      ImageResult result;
-      result.index = first + k;
-      result.seed = request.seed + static_cast<std::uint64_t>(result.index);
-      configure_tiling(components->vae.get(), request.vae_tiling, request.width, request.height);
-      result.image = tensor_to_image(decode_latents(components->vae, one));
-      result.latents = tensor_to_latents(one);
-      decode_seconds.push_back(watch.seconds());
+    for (std::size_t k = 0; k < batch.size(); ++k) {
+      ImageResult result =
+          decode(plans, batch[k], latents.narrow(0, static_cast<std::int64_t>(k), 1));
       if (callbacks.on_image) callbacks.on_image(std::move(result));
     }
     if (request.low_memory) components->vae.release();
@@ -170,9 +228,15 @@ double Pipeline::estimate_seconds(const Plan& plan) const {
 }
 
 void Pipeline::run(const Plan& plan, const RunCallbacks& callbacks) {
+  run({&plan, 1}, plan.request.batch_size, callbacks);
+}
+
+void Pipeline::run(std::span<const Plan> plans, int batch_size, const RunCallbacks& callbacks) {
+  if (plans.empty()) return;
+  const Plan& plan = plans.front();
   const Execution& execution = impl_->components->execution;
   try {
-    impl_->run(plan, callbacks);
+    impl_->run(plans, batch_size, callbacks);
   } catch (const c10::OutOfMemoryError&) {
     throw_out_of_memory(plan, execution);
   } catch (const std::bad_alloc&) {
@@ -182,6 +246,18 @@ void Pipeline::run(const Plan& plan, const RunCallbacks& callbacks) {
     throw Error::internal(error.what_without_backtrace());
   }
 }
+
+bool Pipeline::can_share_batch(const Plan& a, const Plan& b) {
+  const auto stands_alone = [](const Plan& plan) {
+    return plan.image_to_image || plan.request.init_latents ||
+           plan.condition != ImageCondition::kNone;
+  };
+  return !stands_alone(a) && !stands_alone(b) && batch_key(a) == batch_key(b);
+}
+
+int Pipeline::default_batch_size() const { return ldm::default_batch_size(*impl_->components); }
+
+void Pipeline::keep_text_encoder() { impl_->keep_text_encoder = true; }
 
 StageTimings Pipeline::timings() const {
   StageTimings timings;

@@ -215,6 +215,8 @@ ImageCondition image_condition(const Components& c) {
                          " channels for ", latents, " latent channels, as no known model does"));
 }
 
+int default_batch_size(const Components& c) { return c.execution.device.is_cuda() ? 4 : 1; }
+
 Plan make_plan(const Components& c, const Request& request) {
   Plan plan;
   plan.request = request;
@@ -244,7 +246,7 @@ Plan make_plan(const Components& c, const Request& request) {
   plan.timesteps.assign(timesteps.begin() + planned.begin, timesteps.end());
   plan.sigmas.assign(sigmas.begin() + planned.begin, sigmas.end());
   plan.steps = static_cast<int>(plan.timesteps.size());
-  if (resolved.batch_size == 0) resolved.batch_size = c.execution.device.is_cuda() ? 4 : 1;
+  if (resolved.batch_size == 0) resolved.batch_size = default_batch_size(c);
   resolved.batch_size = std::min(resolved.batch_size, resolved.num_images);
   resolve_prompts(plan, c);
   plan.memory_bytes = estimate_memory(c, plan);

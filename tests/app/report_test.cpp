@@ -1,3 +1,4 @@
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "ldm/app/events.h"
@@ -86,14 +87,38 @@ TEST_CASE("a picture records its settings") {
   const auto png = encode_png(image, picture_text(MetadataMode::kFull, facts, 42, 0));
   const auto path = dir / "a.png";
   write_file_atomic(path, png, IfExists::kRefuse);
-  CHECK(records_settings(path.string(), picture_settings(facts, 42, 0)));
-  CHECK(!records_settings(path.string(), picture_settings(facts, 43, 0)));
-  facts.weights["unet"] = "other";
-  CHECK(!records_settings(path.string(), picture_settings(facts, 42, 0)));
-  facts.weights.clear();
-  CHECK(records_settings(path.string(), picture_settings(facts, 42, 0)));
-  CHECK(!records_settings(dir.write("b.png", "no PNG").string(), picture_settings(facts, 42, 0)));
-  CHECK(!records_settings((dir / "none.png").string(), picture_settings(facts, 42, 0)));
+  const std::string job = job_hash(facts, 42);
+  CHECK(job.size() == 64);
+  CHECK(records_job(path.string(), job));
+  CHECK(!records_job(path.string(), job_hash(facts, 43)));
+  CHECK(!records_job(dir.write("b.png", "no PNG").string(), job));
+  CHECK(!records_job((dir / "none.png").string(), job));
+  const nlohmann::json settings = recorded_settings(png);
+  CHECK(settings["job"] == job);
+  CHECK(settings["weights"]["unet"] == std::string(64, 'a'));
+  auto damaged = png;
+  damaged[damaged.size() / 2] ^= std::byte{1};
+  CHECK(recorded_settings(damaged).is_null());
+}
+
+TEST_CASE("a job's hash knows the wish, not the machine or the batch") {
+  const RunFacts facts = sample_facts();
+  const std::string job = job_hash(facts, 42);
+  const auto changed = [&](const std::function<void(RunFacts&)>& change) {
+    RunFacts other = facts;
+    change(other);
+    return job_hash(other, 42);
+  };
+  CHECK(changed([](RunFacts& f) { f.execution.threads = 99; }) == job);
+  CHECK(changed([](RunFacts& f) { f.execution.dtype = "bf16"; }) == job);
+  CHECK(changed([](RunFacts& f) { f.weights.clear(); }) == job);
+  CHECK(changed([](RunFacts& f) { f.plan.request.batch_size = 7; }) == job);
+  CHECK(changed([](RunFacts& f) { f.plan.request.num_images = 7; }) == job);
+  CHECK(changed([](RunFacts& f) { f.asked_dtype = "bf16"; }) != job);
+  CHECK(changed([](RunFacts& f) { f.plan.request.prompt = "a pear"; }) != job);
+  CHECK(changed([](RunFacts& f) { f.plan.request.num_inference_steps += 1; }) != job);
+  CHECK(changed([](RunFacts& f) { f.model_name = "other"; }) != job);
+  CHECK(changed([](RunFacts& f) { f.init_image_sha256 = "1"; }) != job);
 }
 
 TEST_CASE("events start with their name and schema, one line each") {

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "ldm/app/option_values.h"
 #include "ldm/app/options.h"
 #include "ldm/pipeline/request.h"
 
@@ -25,6 +27,9 @@ struct Inputs {
   std::shared_ptr<const LatentsData> init_latents;
   std::string init_latents_sha256;
 };
+
+/// What is wrong with the bytes of a prompt: "byte 5: invalid UTF-8".
+std::optional<Problem> prompt_problem(std::string_view text);
 
 /// Throws Error::input naming the byte unless `text` is UTF-8 without NUL of at most 64 KiB. `what`
 /// is "prompt" or "negative prompt".

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +33,7 @@ struct RunFacts {
   std::string mask_sha256;          ///< empty without one
   std::string depth_sha256;         ///< empty without one
   std::string init_latents_sha256;  ///< empty without one
+  std::string asked_dtype;          ///< empty where the machine decides
   std::vector<LoraUse> loras;
   std::map<std::string, std::string> weights;  ///< SHA-256 by component; empty before they are read
 };
@@ -41,6 +44,10 @@ nlohmann::ordered_json request_json(const Plan& plan);
 
 /// The LoRAs of a run: name, SHA-256 and scale of each.
 nlohmann::ordered_json loras_json(const RunFacts& facts);
+
+/// SHA-256 of what a user asked for with one picture: model, request, seed and inputs, whatever the
+/// batch, the machine and the version. Two pictures of one hash are takes of the same wish.
+std::string job_hash(const RunFacts& facts, std::uint64_t seed);
 
 /// All that decides a picture (schema 1), without times, dates or paths, so that the same request
 /// gives the same bytes. `weights` is left out while it is empty.
@@ -54,8 +61,10 @@ std::string parameters_text(const RunFacts& facts, std::uint64_t seed);
 std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts, std::uint64_t seed,
                                   int index);
 
-/// Whether a PNG records the same settings; the weights' hashes are compared only if both sides
-/// have them. False for any file that is not such a PNG.
-bool records_settings(const std::string& png_path, const nlohmann::ordered_json& settings);
+/// The settings that a whole and undamaged PNG records; null for any other bytes.
+nlohmann::json recorded_settings(std::span<const std::byte> png);
+
+/// Whether a file is such a PNG of that `job_hash`.
+bool records_job(const std::string& png_path, const std::string& job);
 
 }  // namespace ldm::app

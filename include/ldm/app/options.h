@@ -55,6 +55,17 @@ struct Options {
   std::optional<std::string> metadata;
   std::optional<std::string> save_latents;
 
+  std::optional<std::string> jobs;
+  std::optional<std::string> prompts;
+  std::optional<std::vector<std::string>> sweep;
+  std::optional<std::string> output_dir;
+  std::optional<std::string> name_template;
+  std::optional<std::string> id;
+  std::optional<bool> keep_going;
+  std::optional<std::string> shard;
+  std::optional<bool> shared;
+  std::optional<std::string> time_limit;
+
   std::optional<std::string> device;
   std::optional<std::string> dtype;
   std::optional<std::int64_t> threads;
@@ -110,6 +121,9 @@ std::string option_key(const OptionSpec& spec);
 
 /// The row whose config key is `key`, or null.
 const OptionSpec* find_option(std::string_view key);
+
+/// Whether each job of a batch may have its own value; the others hold for the whole run.
+bool is_job_option(const OptionSpec& spec);
 
 /// A subcommand: `options` are keys of the option table.
 struct CommandSpec {

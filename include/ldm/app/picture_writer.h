@@ -11,6 +11,10 @@
 
 namespace ldm::app {
 
+/// A picture as its file's bytes, with its settings in it, read back once. Throws Error::output.
+std::vector<std::byte> encode_picture_file(const ImageResult& result, const RunFacts& facts,
+                                           MetadataMode metadata);
+
 /// Writes the pictures of a run as they come, each whole or not at all, and announces them.
 class PictureWriter {
  public:

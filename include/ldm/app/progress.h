@@ -37,6 +37,8 @@ class ProgressMeter {
  public:
   /// `shown` false keeps silent.
   ProgressMeter(Console& console, const Plan& plan, bool shown);
+  /// The run is of `images` pictures, `done` of which are there: what follows comes after them.
+  void expect(int images, int done);
   /// Says on a terminal what the wait before the first step is for.
   void on_start(const std::string& model_name);
   void on_step(const StepInfo& info);
@@ -49,6 +51,7 @@ class ProgressMeter {
   bool shown_;
   bool terminal_;
   ProgressState state_;
+  int before_ = 0;  ///< pictures before those of the current call
   Clock::time_point last_;
   Clock::time_point last_image_;
 };

@@ -11,8 +11,9 @@ namespace ldm::app {
 
 /// What a run did so far; it is reported however the run ends.
 struct RunReport {
-  int images = 0;  ///< written
-  int failed = 0;  ///< could not be made
+  int images = 0;   ///< written
+  int skipped = 0;  ///< were there already
+  int failed = 0;   ///< could not be made
   std::optional<ExecutionSummary> execution;
   double start_to_first_step_s = 0;
   double load_s = 0;

@@ -38,6 +38,8 @@ class Error : public std::exception {
   static Error output(std::string message, std::string hint = {});
   static Error memory(std::string message, std::string hint = {});
   static Error non_finite(std::string message, std::string hint = {});
+  /// The output folder belongs to a running process.
+  static Error locked(std::string message, std::string hint = {});
   static Error stopped(ErrorCode code, std::string message, std::string hint = {});
 
   /// Adds what was being done when the error passed, outermost last: "reading unet/config.json".

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "ldm/core/error.h"
 #include "ldm/io/file.h"
 
 namespace ldm {
@@ -18,6 +19,9 @@ class AtomicFile {
   /// Makes the temporary file. `needed` is the size it will have, for messages. A file that is
   /// there is Error::output unless `if_exists` is kReplace.
   AtomicFile(std::filesystem::path path, std::uint64_t needed, IfExists if_exists);
+  /// The same in a folder that is open already; `path` is its path with the file's name, of which
+  /// only the name is used (and all of it in messages).
+  AtomicFile(int folder, std::filesystem::path path, std::uint64_t needed, IfExists if_exists);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -29,8 +33,21 @@ class AtomicFile {
   void commit();
 
  private:
+  void begin();
+
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Writes a file into an open folder as `write_parts_atomic` does; `path` as for AtomicFile.
+void write_parts_atomic(int folder, const std::filesystem::path& path,
+                        std::span<const std::span<const std::byte>> parts, IfExists if_exists);
+
+/// Removes the temporary files of an open folder whose writers are gone; how many there were.
+int sweep_temporaries(int folder);
+
+/// The Error::output of a failed system call (`error` is its errno) while writing `path`, with the
+/// sizes that help when a disk is full; `folder` is open or -1.
+Error write_error(const std::filesystem::path& path, int error, std::uint64_t needed, int folder);
 
 }  // namespace ldm

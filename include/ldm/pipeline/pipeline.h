@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "ldm/pipeline/request.h"
 
@@ -15,7 +16,7 @@ struct Components;
 struct StepInfo {
   int index = 0;        ///< 0-based within the batch
   int of = 0;           ///< steps a batch
-  int first_image = 0;  ///< index of the batch's first image in the request
+  int first_image = 0;  ///< number of the batch's first image among all of the call
   int images = 1;       ///< images in the batch
   double timestep = 0;  ///< training step the UNet was asked about
   double seconds = 0;   ///< wall time of this step
@@ -23,7 +24,8 @@ struct StepInfo {
 
 /// One finished picture.
 struct ImageResult {
-  int index = 0;           ///< k in the request
+  int plan = 0;            ///< which of the call's plans
+  int index = 0;           ///< k in its request
   std::uint64_t seed = 0;  ///< request seed + k
   Image image;
   LatentsData latents;  ///< [1, C, h, w]
@@ -59,6 +61,18 @@ class Pipeline {
   /// Computes the pictures of a plan. Throws Error::non_finite instead of handing out a picture of
   /// NaNs, Error::stopped when `on_step` returns false.
   void run(const Plan& plan, const RunCallbacks& callbacks);
+  /// The same for the images of several plans one after the other, `batch_size` of them together;
+  /// more than one plan only where `can_share_batch`.
+  void run(std::span<const Plan> plans, int batch_size, const RunCallbacks& callbacks);
+
+  /// Whether images of both plans can be computed in one batch: text to image, and alike in all but
+  /// prompts and seeds.
+  static bool can_share_batch(const Plan& a, const Plan& b);
+  /// Images computed together where nobody says how many.
+  int default_batch_size() const;
+  /// Keeps the text encoder's weights from run to run (unless a request asks for low memory): for
+  /// callers that have more prompts to come.
+  void keep_text_encoder();
 
   StageTimings timings() const;
 

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "ldm/app/batch_tasks.h"
+#include "ldm/app/journal.h"
+#include "ldm/app/shard.h"
+#include "ldm/io/folder_lock.h"
+#include "ldm/io/output_folder.h"
+
+namespace ldm::app {
+
+/// The folder of a batch: its pictures, its journals, and who may write to it.
+class BatchFolder {
+ public:
+  /// Opens and locks it, and clears away what dead writers left. Errors of OutputFolder and
+  /// FolderLock.
+  BatchFolder(const std::string& path, const Shard& shard, bool shared);
+
+  /// The seed of the run that began the folder, where a journal tells.
+  std::optional<std::uint64_t> recorded_seed() const { return before_.seed; }
+
+  /// What the file of a task's name is.
+  enum class State { kMissing, kDone, kOther };
+  /// Reads the file, all of it. Pictures without metadata are known by the journal's digest.
+  State state(const Task& task) const;
+  /// Throws Error::output when the task's file was made with other weights: pictures of two models
+  /// must not be mixed under one's name.
+  void check_weights(const Task& task, const std::map<std::string, std::string>& weights) const;
+
+  /// Whether this process may make the picture now; always, unless the folder is shared.
+  bool claim(const Task& task);
+  void release(const Task& task);
+
+  /// Writes a picture whole or not at all, then its journal entry.
+  void write(const Task& task, std::span<const std::byte> png, IfExists if_exists,
+             std::uint64_t seed, const std::optional<std::string>& id) const;
+  /// Adds an entry to this process' journal.
+  void note(const nlohmann::ordered_json& entry) const;
+
+  std::filesystem::path path_of(const Task& task) const { return folder_.path() / task.name; }
+  const OutputFolder& folder() const { return folder_; }
+
+ private:
+  OutputFolder folder_;
+  FolderLock lock_;
+  bool shared_;
+  std::string journal_;
+  JournalSummary before_;
+};
+
+}  // namespace ldm::app

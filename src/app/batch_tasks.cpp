@@ -1,0 +1,120 @@
+#include "ldm/app/batch_tasks.h"
+
+#include <memory>
+#include <utility>
+
+#include "ldm/app/resolve.h"
+#include "ldm/core/error.h"
+#include "ldm/core/text.h"
+
+namespace ldm::app {
+namespace {
+
+/// Latents number k of several.
+std::shared_ptr<const LatentsData> latents_of(const LatentsData& all, std::int64_t k) {
+  const std::int64_t count = all.shape.at(0);
+  if (k >= count) {
+    throw Error::input(cat("--init-latents hold ", count, " latents, image ", k + 1, " has none"));
+  }
+  const std::size_t size = all.values.size() / static_cast<std::size_t>(count);
+  const auto first = all.values.begin() + k * static_cast<std::ptrdiff_t>(size);
+  auto one = std::make_shared<LatentsData>();
+  one->shape = all.shape;
+  one->shape[0] = 1;
+  one->values.assign(first, first + static_cast<std::ptrdiff_t>(size));
+  return one;
+}
+
+bool stands_alone(const Options& options) {
+  return options.init_image || options.init_latents || options.mask || options.depth;
+}
+
+/// All options that tasks of one kind share.
+std::string kind_text(const Options& options) {
+  nlohmann::ordered_json shared;
+  for (const OptionSpec& spec : option_table()) {
+    const std::string key = option_key(spec);
+    const bool own = key == "prompt" || key == "negative_prompt" || key == "seed" ||
+                     key == "num_images" || key == "output" || key == "id" || key == "class";
+    if (!own && is_job_option(spec)) shared[key] = get_as_json(spec, options);
+  }
+  return shared.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace
+
+TaskMaker::TaskMaker(const RunModel& model, const Pipeline& pipeline, NameTemplate names)
+    : model_(model), pipeline_(pipeline), names_(std::move(names)) {}
+
+Options TaskMaker::resolved(const Job& job) const {
+  Options options = job.options;
+  fill_defaults(options, model_.defaults);
+  return options;
+}
+
+int TaskMaker::kind_of(const Options& options, std::size_t number) {
+  std::string text = kind_text(options);
+  if (stands_alone(options)) text += cat(" job ", number);
+  return kinds_.emplace(std::move(text), static_cast<int>(kinds_.size())).first->second;
+}
+
+RunFacts TaskMaker::plan(const Job& job, const Options& options, const Inputs& inputs,
+                         std::int64_t k) const {
+  Request request = make_request(options, inputs);
+  request.seed = *job.options.seed + static_cast<std::uint64_t>(k);
+  request.num_images = 1;
+  if (inputs.init_latents) request.init_latents = latents_of(*inputs.init_latents, k);
+  RunFacts facts = model_.facts;
+  add_inputs(facts, inputs);
+  facts.plan = pipeline_.plan(request);
+  check_eta(facts.plan);
+  return facts;
+}
+
+std::vector<Task> TaskMaker::tasks(const Job& job, std::size_t number) {
+  const Options options = resolved(job);
+  const Inputs inputs = read_inputs(options);
+  const int kind = kind_of(options, number);
+  std::vector<Task> tasks;
+  RunFacts facts;
+  for (std::int64_t k = 0; k < job.images(); ++k) {
+    // Images of one job differ in their seeds, and in the latents that they start from.
+    if (k == 0 || inputs.init_latents) facts = plan(job, options, inputs, k);
+    NameFields fields;
+    fields.index = job.first + k;
+    fields.seed = *job.options.seed + static_cast<std::uint64_t>(k);
+    fields.id = options.id.value_or("");
+    fields.sampler = facts.plan.request.sampler;
+    fields.steps = facts.plan.request.num_inference_steps;
+    Task task;
+    task.index = fields.index;
+    task.job = number;
+    task.image = k;
+    task.name =
+        options.output ? named_output(*options.output, k, job.images()) : names_.name(fields);
+    task.hash = job_hash(facts, fields.seed);
+    task.kind = kind;
+    tasks.push_back(std::move(task));
+  }
+  return tasks;
+}
+
+PreparedTask TaskMaker::prepare(const Job& job, const Task& task) {
+  const Options options = resolved(job);
+  return {task, plan(job, options, read_inputs(options), task.image)};
+}
+
+std::vector<std::vector<std::size_t>> group_tasks(const std::vector<Task>& tasks, int batch_size) {
+  std::vector<std::vector<std::size_t>> groups;
+  std::map<int, std::size_t> open;  // the group of each kind that is not full
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    const auto [entry, fresh] = open.emplace(tasks[i].kind, groups.size());
+    if (fresh) groups.emplace_back();
+    std::vector<std::size_t>& group = groups[entry->second];
+    group.push_back(i);
+    if (group.size() >= static_cast<std::size_t>(batch_size)) open.erase(entry);
+  }
+  return groups;
+}
+
+}  // namespace ldm::app

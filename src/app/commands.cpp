@@ -55,6 +55,10 @@ void run_command_line(std::span<const std::string> args, Session& session) {
     show_tokens(invocation.options, console);
   } else if (invocation.command == "verify") {
     verify_model(invocation.argument, invocation.options, console);
+  } else if (invocation.command == "status") {
+    show_status(invocation.argument, console);
+  } else if (invocation.command == "merge") {
+    merge_journals(invocation.argument, console);
   } else if (invocation.command == "encode") {
     encode_picture(invocation.argument, invocation.options, console);
   } else if (invocation.command == "decode") {

@@ -119,6 +119,9 @@ constexpr CommandSpec kCommands[] = {
     {"tokens", "", "show how a prompt becomes tokens; needs no weights", kTokensOptions},
     {"inspect", "MODEL", "show what a model holds and how it was recognised", kJsonOption},
     {"verify", "MODEL", "read every tensor of a model and list all that is wrong", kJsonOption},
+    {"status", "DIR", "how far the batch in a folder is", kJsonOption},
+    {"merge", "DIR", "make one journal of those of all shards, and check every picture",
+     kJsonOption},
     {"encode", "IMAGE", "a picture's latents, as safetensors", kEncodeOptions},
     {"decode", "LATENTS", "the pictures of latents", kDecodeOptions},
 };

@@ -142,6 +142,11 @@ void OutputFolder::append_line(const std::string& name, const std::string& line)
   }
 }
 
+void OutputFolder::remove(const std::string& name) const {
+  if (::unlinkat(fd_, name.c_str(), 0) == 0 || errno == ENOENT) return;
+  throw write_error(path_ / name, errno, 0, fd_);
+}
+
 int OutputFolder::sweep() const { return sweep_temporaries(fd_); }
 
 }  // namespace ldm

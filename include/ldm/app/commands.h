@@ -32,6 +32,13 @@ void verify_model(const std::string& model, const Options& options, Console& con
 /// Shows what a model folder holds.
 void inspect_model(const std::string& model, const Options& options, Console& console);
 
+/// Says how far the batch in a folder is, by its journals.
+void show_status(const std::string& folder, Console& console);
+
+/// Puts one journal in place of those of all shards, after reading every picture again. Throws
+/// Error::stopped (kPartial) when pictures are missing or changed, Error::locked while one runs.
+void merge_journals(const std::string& folder, Console& console);
+
 /// The folder of the model that the user named, of $LDM_MODEL, or of the default model.
 std::filesystem::path resolve_model(const Options& options);
 

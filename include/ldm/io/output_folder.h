@@ -38,6 +38,8 @@ class OutputFolder {
   /// Adds one line to the text file `name` in a single write, made if missing; a line that a dead
   /// process left half written is closed first. Error::output.
   void append_line(const std::string& name, const std::string& line) const;
+  /// Removes a file; nothing when there is none.
+  void remove(const std::string& name) const;
   /// Removes temporary files of writers that are gone; those of running ones stay. Returns how
   /// many it removed.
   int sweep() const;

@@ -14,6 +14,7 @@ mkdir -p "$1/data"
 cd "$1"
 bin=$root/build/release/bin
 ninja -C "$root/build/release" ldm-gen ldm-convert ldm-train-autoencoder ldm-train-denoiser ldm-eval
+ninja -C "$root/build/release" ldm_mpi 2> /dev/null || true
 ln -sfn "$root/weights" weights
 
 # All objects for the autoencoder, fewer for the denoiser.
@@ -25,18 +26,26 @@ dataset() {  # FOLDER OBJECTS
 dataset data/emoji128 0
 dataset data/emoji128-objects 208
 
+# One process a core, where Open MPI is there, learns the same as one process with all cores, faster.
+launch=()
+if command -v mpirun > /dev/null && [ -e "$bin/libldm_mpi.so" ]; then
+  export OMP_NUM_THREADS=1
+  launch=(mpirun -n "$(nproc)" --bind-to none)
+fi
+
 train() {  # PROGRAM CONFIG OUTPUT_DIR
   [ -e "$3/model" ] && return
   local resume=()
   ! compgen -G "$3/checkpoints/step-*" > /dev/null || resume=(--resume)
-  "$bin/$1" "$root/configs/train/$2" "${resume[@]}"
+  "${launch[@]}" "$bin/$1" "$root/configs/train/$2" "${resume[@]}"
 }
 train ldm-train-autoencoder emoji-autoencoder.json runs/emoji-autoencoder
 train ldm-train-autoencoder emoji-autoencoder-whole.json runs/emoji-autoencoder-whole
+train ldm-train-autoencoder emoji-autoencoder-objects.json runs/emoji-autoencoder-objects
 train ldm-train-denoiser emoji-denoiser.json runs/emoji-denoiser
 
 "$bin/ldm-convert" runs/emoji-denoiser/model default --dtype fp16 --overwrite
-for run in emoji-autoencoder emoji-autoencoder-whole emoji-denoiser; do
+for run in emoji-autoencoder emoji-autoencoder-whole emoji-autoencoder-objects emoji-denoiser; do
   cp "runs/$run/log.jsonl" "default/$run.jsonl"
 done
 python3 "$root/scripts/plot_training.py" default/loss-curves.png default/*.jsonl

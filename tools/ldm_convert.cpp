@@ -8,9 +8,9 @@
 #include <cmath>
 
 #include "ldm/app/main_guard.h"
+#include "ldm/app/tool_arguments.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/core/version.h"
 #include "ldm/io/safetensors_writer.h"
 #include "ldm/loading/export_model.h"
 #include "ldm/loading/single_file.h"
@@ -31,7 +31,6 @@ struct Options {
   bool overwrite = false;
   bool json = false;
   bool quiet = false;
-  bool version = false;
 };
 
 /// "5GB", "500MB", "1.5GiB", or bytes.
@@ -70,7 +69,6 @@ void add_options(CLI::App& app, Options& o) {
   app.add_flag("--overwrite", o.overwrite, "replace files that are there");
   app.add_flag("--json", o.json, "one JSON event a line on stdout");
   app.add_flag("--quiet", o.quiet, "no information lines");
-  app.add_flag("--version", o.version, "show the version");
 }
 
 void check_options(const Options& o) {
@@ -134,19 +132,8 @@ void convert(std::span<const std::string> args, ldm::app::Session& session) {
   CLI::App app("Converts a model to a diffusers folder, or to one file in the original layout.",
                "ldm-convert");
   add_options(app, o);
-  try {
-    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
-  } catch (const CLI::CallForHelp&) {
-    session.console.result(app.help());
-    return;
-  } catch (const CLI::ParseError& error) {
-    throw ldm::Error::usage(error.what(), "see ldm-convert --help");
-  }
+  if (!ldm::app::parse_tool_arguments(app, args, session.console)) return;
   session.console.quiet = o.quiet;
-  if (o.version) {
-    session.console.result(cat("ldm-convert ", ldm::version(), " (", ldm::revision(), ")"));
-    return;
-  }
   check_options(o);
   ldm::ExportOptions options;
   if (!o.dtype.empty()) options.dtype = ldm::parse_dtype(o.dtype);

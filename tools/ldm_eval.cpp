@@ -4,6 +4,7 @@
 
 #include "eval_program.h"
 #include "ldm/app/main_guard.h"
+#include "ldm/app/tool_arguments.h"
 #include "ldm/core/error.h"
 
 namespace {
@@ -53,15 +54,7 @@ void evaluate(std::span<const std::string> args, ldm::app::Session& session) {
   Options o;
   CLI::App app("Measures autoencoders, and how well pictures follow their prompts.", "ldm-eval");
   add_commands(app, o);
-  try {
-    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
-  } catch (const CLI::CallForHelp&) {
-    const auto chosen = app.get_subcommands();
-    session.console.result(chosen.empty() ? app.help() : chosen.front()->help());
-    return;
-  } catch (const CLI::ParseError& error) {
-    throw ldm::Error::usage(error.what(), "see ldm-eval --help");
-  }
+  if (!ldm::app::parse_tool_arguments(app, args, session.console)) return;
   session.console.quiet = o.quiet;
   const std::string command = app.get_subcommands().front()->get_name();
   if (command == "reconstruction") ldm::tools::evaluate_reconstruction(o, session.console);

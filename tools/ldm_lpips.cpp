@@ -8,10 +8,10 @@
 #include <sstream>
 
 #include "ldm/app/main_guard.h"
+#include "ldm/app/tool_arguments.h"
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/core/version.h"
 #include "ldm/io/file.h"
 #include "ldm/io/image.h"
 #include "ldm/io/png.h"
@@ -39,7 +39,6 @@ struct Options {
   bool no_dropout = false;
   bool overwrite = false;
   bool quiet = false;
-  bool version = false;
 };
 
 std::string number(double value, int digits) {
@@ -65,7 +64,6 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--spatial", o.spatial, "write the distance at each pixel as a picture");
   app.add_option("--threads", o.threads, "CPU threads; 0: one a core")->check(CLI::Range(0, 1024));
   app.add_flag("--quiet", o.quiet, "no information lines");
-  app.add_flag("--version", o.version, "show the version");
   app.require_subcommand(0, 1);
   app.fallthrough();
 
@@ -180,19 +178,10 @@ void run(std::span<const std::string> args, ldm::app::Session& session) {
   CLI::App app("Compares pictures as people see them (LPIPS), learns to, and is scored.",
                "ldm-lpips");
   add_options(app, o);
-  try {
-    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
-  } catch (const CLI::CallForHelp&) {
-    session.console.result(app.help());
-    return;
-  } catch (const CLI::ParseError& error) {
-    throw Error::usage(error.what(), "see ldm-lpips --help");
-  }
+  if (!ldm::app::parse_tool_arguments(app, args, session.console)) return;
   session.console.quiet = o.quiet;
   ldm::set_cpu_threads(o.threads);
-  if (o.version) {
-    session.console.result(cat("ldm-lpips ", ldm::version(), " (", ldm::revision(), ")"));
-  } else if (app.got_subcommand("train")) {
+  if (app.got_subcommand("train")) {
     train(o, session.console);
   } else if (app.got_subcommand("eval")) {
     evaluate(o, session.console);

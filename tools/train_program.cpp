@@ -12,9 +12,9 @@
 #include "ldm/app/main_guard.h"
 #include "ldm/app/progress.h"
 #include "ldm/app/signals.h"
+#include "ldm/app/tool_arguments.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/core/version.h"
 #include "ldm/io/file.h"
 #include "ldm/io/png.h"
 #include "ldm/train/process_group.h"
@@ -67,7 +67,6 @@ void run_program(const TrainProgram& program, std::span<const std::string> args,
                  app::Session& session) {
   TrainArguments arguments;
   int threads = 0;
-  bool version = false;
   CLI::App app(program.description, program.name);
   app.add_option("CONFIG", arguments.config, "the run: one JSON file");
   app.add_flag("--resume", arguments.resume, "go on from the run's latest checkpoint");
@@ -75,19 +74,7 @@ void run_program(const TrainProgram& program, std::span<const std::string> args,
       ->check(CLI::Range(1, 1024));
   app.add_flag("--json", session.console.json, "one JSON event a line on stdout");
   app.add_flag("--quiet", session.console.quiet, "no information lines");
-  app.add_flag("--version", version, "show the version");
-  try {
-    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
-  } catch (const CLI::CallForHelp&) {
-    session.console.result(app.help());
-    return;
-  } catch (const CLI::ParseError& error) {
-    throw Error::usage(error.what(), cat("see ", program.name, " --help"));
-  }
-  if (version) {
-    session.console.result(cat(program.name, " ", ldm::version(), " (", ldm::revision(), ")"));
-    return;
-  }
+  if (!app::parse_tool_arguments(app, args, session.console)) return;
   if (arguments.config.empty()) {
     throw Error::usage("expected CONFIG.json", cat("see ", program.name, " --help"));
   }

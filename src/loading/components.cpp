@@ -90,22 +90,6 @@ Components::Components(ModelFiles model_files, const ExecutionRequest& request,
   check_fit_together(*this);
 }
 
-const SamplerEntry& Components::default_sampler() const {
-  const auto name = files.scheduler_config.find("_class_name");
-  if (name == files.scheduler_config.end() || !name->is_string()) {
-    throw Error::model(cat(files.scheduler_source, ": no _class_name"),
-                       "choose a sampler with --sampler");
-  }
-  return find_sampler_by_class(name->get<std::string>());
-}
-
-SchedulerConfig Components::scheduler_config(const SamplerEntry& sampler) const {
-  SchedulerConfig config = sampler.defaults();
-  // A file made for another class has fields that this one does not know: not worth a warning.
-  read_fields(files.scheduler_config, config, files.scheduler_source);
-  return config;
-}
-
 SchedulerConfig Components::low_res_schedule() const {
   SchedulerConfig config = find_sampler("ddpm").defaults();
   if (files.low_res_scheduler_config.is_object()) {

@@ -6,6 +6,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/components.h"
+#include "ldm/loading/model_schedule.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
@@ -67,8 +68,8 @@ int begin_index(const Plan& plan, int planned, const Scheduler& scheduler) {
 PlannedScheduler make_planned_scheduler(const Components& c, const Plan& plan) {
   const Request& request = plan.request;
   const SamplerEntry& row =
-      request.sampler.empty() ? c.default_sampler() : find_sampler(request.sampler);
-  SchedulerConfig config = c.scheduler_config(row);
+      request.sampler.empty() ? default_sampler(c.files) : find_sampler(request.sampler);
+  SchedulerConfig config = scheduler_config(c.files, row);
   const ForcedFields& forced = forced_fields(c.files.model_index);
   if (forced.steps_offset) config.steps_offset = 1;
   if (forced.clip_sample) config.clip_sample = false;

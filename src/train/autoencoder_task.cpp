@@ -4,8 +4,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/l1_loss.h>
 #include <ATen/ops/mse_loss.h>
-#include <ATen/ops/randn.h>
-#include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
 #include <map>
@@ -130,12 +128,8 @@ struct AutoencoderTask::Parts {
 
   /// The noise of each sample's posterior, [B, C, h, w].
   at::Tensor noise(SampleRange samples, const at::Tensor& like) const {
-    std::vector<at::Tensor> each;
-    for (std::int64_t i = 0; i < samples.count; ++i) {
-      const auto number = static_cast<std::uint64_t>(samples.first + i);
-      each.push_back(at::randn(like.sizes().slice(1), draw_for(seed, "posterior", number)));
-    }
-    return at::stack(each).to(like.device());
+    return noise_for(seed, "posterior", samples.first, samples.count, like.sizes().slice(1))
+        .to(like.device());
   }
 
   Reconstruction reconstruct(SampleRange samples, const at::Tensor& x, Metrics& metrics) {

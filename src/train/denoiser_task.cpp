@@ -2,26 +2,22 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
-#include <ATen/ops/randn.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
+#include <span>
+
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/loading/config_fields.h"
+#include "ldm/io/hash.h"
 #include "ldm/loading/export_model.h"
-#include "ldm/loading/prediction_type.h"
+#include "ldm/loading/model_schedule.h"
 #include "ldm/train/draws.h"
 
 namespace ldm::train {
 namespace {
-
-SchedulerConfig training_schedule(const ModelFiles& files) {
-  return read_config<SchedulerConfig>(files.scheduler_config, files.scheduler_source);
-}
 
 std::vector<NamedParameter> trained(const torch::nn::Module& module, const std::string& prefix) {
   std::vector<NamedParameter> parameters;
@@ -31,11 +27,18 @@ std::vector<NamedParameter> trained(const torch::nn::Module& module, const std::
   return parameters;
 }
 
-/// What identifies an autoencoder's weights and the pictures it is shown.
-std::string cache_identity(const ComponentFiles& vae, const DataConfig& data) {
-  std::string digests;
-  for (const auto& [key, value] : vae.weights->metadata()) digests += cat(key, "=", value, ";");
-  return cat(vae.config.dump(), digests, data.path, " ", data.size, " ", data.crop);
+/// What identifies cached latents: the autoencoder's weights, the pictures and how they are read.
+std::string cache_identity(const models::AutoencoderImpl& vae, const PictureReader& reader,
+                           const std::string& mixed_precision) {
+  Sha256 hash;
+  for (const auto& item : vae.named_parameters()) {
+    const at::Tensor values = item.value().detach().cpu().contiguous();
+    hash.update(std::as_bytes(std::span(item.key())));
+    hash.update({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
+  }
+  const DataConfig& data = reader.data();
+  return cat(hash.hex(), " ", data.path, " ", reader.dataset().size(), " ", data.size, " ",
+             data.crop, " ", mixed_precision);
 }
 
 }  // namespace
@@ -47,7 +50,6 @@ void DenoisingConfig::validate(const std::string& where) const {
   require(min_snr_gamma >= 0, "min_snr_gamma", "is negative");
   require(condition_dropout >= 0 && condition_dropout <= 1, "condition_dropout",
           "is not in [0, 1]");
-  require(text_learning_rate_factor >= 0, "text_learning_rate_factor", "is negative");
 }
 
 void SamplesConfig::validate(const std::string& where) const {
@@ -65,7 +67,7 @@ DenoiserTask::DenoiserTask(DenoiserModel model, const RunConfig& config, const R
       lora_(read_lora(config)),
       seed_(static_cast<std::uint64_t>(config.run.seed)),
       device_(place.device),
-      process_(training_schedule(model_.files)),
+      process_(scheduler_config(model_.files, default_sampler(model_.files))),
       batches_(std::move(batches)) {
   if (config_.condition_dropout > 0 && model_.text_encoder && !model_.tokenizer &&
       !model_.text_encoder->null_id()) {
@@ -114,19 +116,20 @@ at::Tensor DenoiserTask::loss(std::size_t /*phase*/, SampleRange samples, std::i
                               Metrics& metrics) {
   DenoiserBatch batch = batches_(samples);
   batch.latents = batch.latents.to(device_);
-  std::vector<at::Tensor> noises, times;
+  const at::Tensor noise =
+      noise_for(seed_, "noise", samples.first, samples.count, batch.latents.sizes().slice(1))
+          .to(device_);
+  std::vector<at::Tensor> times;
   for (std::int64_t i = 0; i < samples.count; ++i) {
     const auto number = static_cast<std::uint64_t>(samples.first + i);
-    noises.push_back(at::randn(batch.latents.sizes().slice(1), draw_for(seed_, "noise", number)));
     times.push_back(at::randint(process_.num_train_timesteps(), {},
                                 draw_for(seed_, "timestep", number), at::kLong));
   }
-  const at::Tensor noise = at::stack(noises).to(device_);
   const at::Tensor timesteps = at::stack(times).to(device_);
   at::Tensor context;
   if (model_.text_encoder) {
     const c10::AutoGradMode learns(text_encoder_learns());
-    context = model_.text_encoder->encode(condition_ids(batch, samples).to(batch.latents.device()),
+    context = model_.text_encoder->encode(condition_ids(batch, samples).to(device_),
                                           /*clip_skip=*/0);
   }
   const at::Tensor noisy = process_.add_noise(batch.latents, noise, timesteps);
@@ -157,12 +160,11 @@ ModelFiles DenoiserTask::model_files() const {
     files.component(name).weights = std::make_shared<TensorMapSource>(
         lora_ ? merged_tensors(module, *lora_) : named_tensors(module));
   };
+  // What did not learn stays as its file has it, unless the run made it itself.
+  const auto made_here = [&](const char* name) { return !files.component(name).weights; };
   replace("unet", *model_.unet);
-  if (model_.text_encoder && text_encoder_learns()) {
-    replace("text_encoder", *model_.text_encoder);
-  }
-  if (!files.component("vae").weights) replace("vae", *model_.vae);
-  if (model_.text_encoder && !files.component("text_encoder").weights) {
+  if (made_here("vae")) replace("vae", *model_.vae);
+  if (model_.text_encoder && (text_encoder_learns() || made_here("text_encoder"))) {
     replace("text_encoder", *model_.text_encoder);
   }
   return files;
@@ -181,9 +183,10 @@ LatentReader::LatentReader(const RunConfig& config, const DenoiserModel& model,
     : vae_(model.vae),
       shape_(model.vae->shape()),
       seed_(static_cast<std::uint64_t>(config.run.seed)),
+      device_(place.device),
       reader_(config, {.captions = model.tokenizer != nullptr,
                        .class_labels = model.text_encoder != nullptr && !model.tokenizer}) {
-  vae_->to(place.device);
+  vae_->to(device_);
   const auto denoising = read_section<DenoisingConfig>(config, "denoising");
   if (!denoising.cache_latents) return;
   LatentCache::Options options;
@@ -191,14 +194,13 @@ LatentReader::LatentReader(const RunConfig& config, const DenoiserModel& model,
                        ? std::filesystem::path(config.run.output_dir) / "latents"
                        : std::filesystem::path(denoising.cache_folder);
   options.pictures = {reader_.data().size, parse_crop(reader_.data().crop), reader_.data().flip};
-  const ComponentFiles& vae = model.files.component("vae");
-  options.identity = vae.weights ? cache_identity(vae, reader_.data()) : std::string("random");
+  options.mixed_precision = config.run.mixed_precision;
+  options.identity = cache_identity(*vae_, reader_, options.mixed_precision);
   cache_ = std::make_unique<LatentCache>(reader_.dataset(), *vae_, options, *place.group, progress);
 }
 
-at::Tensor LatentReader::posterior_noise(std::int64_t sample) const {
-  return at::randn(cache_->shape(),
-                   draw_for(seed_, "posterior", static_cast<std::uint64_t>(sample)));
+at::Tensor LatentReader::posterior_noise(SampleRange range, at::IntArrayRef shape) const {
+  return noise_for(seed_, "posterior", range.first, range.count, shape);
 }
 
 DenoiserBatch LatentReader::batch(SampleRange range) {
@@ -206,22 +208,18 @@ DenoiserBatch LatentReader::batch(SampleRange range) {
   DenoiserBatch batch;
   if (!cache_) {
     Batch read = reader_.batch(range);
-    const nn::DiagonalGaussian posterior = vae_->encode(read.pictures);
-    std::vector<at::Tensor> noises;
-    for (std::int64_t i = 0; i < range.count; ++i) {
-      const auto number = static_cast<std::uint64_t>(range.first + i);
-      noises.push_back(
-          at::randn(posterior.mean.sizes().slice(1), draw_for(seed_, "posterior", number)));
-    }
-    batch.latents = posterior.sample(at::stack(noises)) * shape_.scaling_factor;
+    const nn::DiagonalGaussian posterior = vae_->encode(read.pictures.to(device_));
+    const at::Tensor noise = posterior_noise(range, posterior.mean.sizes().slice(1));
+    batch.latents = posterior.sample(noise.to(device_)) * shape_.scaling_factor;
     batch.captions = std::move(read.captions);
     batch.class_labels = std::move(read.class_labels);
     return batch;
   }
+  const at::Tensor noise = posterior_noise(range, cache_->shape());
   std::vector<at::Tensor> latents;
   for (std::int64_t i = 0; i < range.count; ++i) {
     const std::int64_t index = reader_.order().index_at(range.first + i);
-    latents.push_back(cache_->sample(index, posterior_noise(range.first + i)));
+    latents.push_back(cache_->sample(index, noise[i]));
     const Example example = reader_.dataset().describe(index);
     batch.captions.push_back(example.caption);
     batch.class_labels.push_back(example.class_label.value_or(0));

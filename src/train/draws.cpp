@@ -1,6 +1,10 @@
 #include "ldm/train/draws.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/stack.h>
+
+#include <vector>
 
 namespace ldm::train {
 namespace {
@@ -23,6 +27,16 @@ std::uint64_t draw_key(std::uint64_t seed, std::string_view purpose, std::uint64
 
 at::Generator draw_for(std::uint64_t seed, std::string_view purpose, std::uint64_t number) {
   return at::make_generator<at::CPUGeneratorImpl>(draw_key(seed, purpose, number));
+}
+
+at::Tensor noise_for(std::uint64_t seed, std::string_view purpose, std::int64_t first,
+                     std::int64_t count, at::IntArrayRef shape) {
+  std::vector<at::Tensor> rows;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto number = static_cast<std::uint64_t>(first + i);
+    rows.push_back(at::randn(shape, draw_for(seed, purpose, number)));
+  }
+  return at::stack(rows);
 }
 
 }  // namespace ldm::train

@@ -9,8 +9,6 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
-#include <cmath>
-
 namespace ldm::train {
 namespace {
 
@@ -56,11 +54,11 @@ at::Tensor LossScaler::scale(const at::Tensor& loss) const {
   return enabled_ ? loss * value() : loss;
 }
 
-bool LossScaler::unscale(const std::vector<at::Tensor>& parameters) const {
+double LossScaler::unscale(const std::vector<at::Tensor>& parameters) const {
   const c10::AutoGradMode no_grad(false);
   const std::vector<at::Tensor> gradients = gradients_of(parameters);
   if (enabled_ && !gradients.empty()) at::_foreach_mul_(gradients, 1.0 / value());
-  return std::isfinite(gradient_norm(parameters));
+  return gradient_norm(parameters);
 }
 
 void LossScaler::update(bool finite) {

@@ -15,6 +15,7 @@
 #include "ldm/io/file.h"
 #include "ldm/io/open_tensors.h"
 #include "ldm/io/safetensors_writer.h"
+#include "ldm/train/autocast.h"
 #include "ldm/train/batch_loader.h"
 #include "ldm/train/tensor_map.h"
 
@@ -54,6 +55,13 @@ at::Tensor to_half(const std::vector<at::Tensor>& parts, const fs::path& file) {
   return joined;
 }
 
+nn::DiagonalGaussian encode(const at::Tensor& pictures, const models::AutoencoderImpl& autoencoder,
+                            const std::string& mixed_precision) {
+  const at::Device device = autoencoder.parameters().front().device();
+  const Autocast autocast(mixed_precision, device.type());
+  return autoencoder.encode(pictures.to(device));
+}
+
 void encode_file(std::int64_t number, BatchLoader& loader, std::int64_t samples,
                  const models::AutoencoderImpl& autoencoder, const LatentCache::Options& options,
                  const std::function<void(std::int64_t, std::int64_t)>& progress) {
@@ -64,7 +72,8 @@ void encode_file(std::int64_t number, BatchLoader& loader, std::int64_t samples,
   std::vector<at::Tensor> means, deviations;
   for (std::int64_t at = first; at < end; at += options.batch_size) {
     const std::int64_t size = std::min(options.batch_size, end - at);
-    const nn::DiagonalGaussian posterior = autoencoder.encode(loader.next(at, size).pictures);
+    const nn::DiagonalGaussian posterior =
+        encode(loader.next(at, size).pictures, autoencoder, options.mixed_precision);
     means.push_back(posterior.mean);
     if (!posterior.is_point()) deviations.push_back(posterior.std);
     if (progress) progress(at + size, samples);

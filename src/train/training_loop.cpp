@@ -1,7 +1,6 @@
 #include "ldm/train/training_loop.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/autocast_mode.h>
 #include <ATen/ops/zeros.h>
 
 #include <chrono>
@@ -12,6 +11,7 @@
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
 #include "ldm/io/hash.h"
+#include "ldm/train/autocast.h"
 #include "ldm/train/ema.h"
 #include "ldm/train/gradient_reducer.h"
 #include "ldm/train/gradients.h"
@@ -52,29 +52,6 @@ void Metrics::join(ProcessGroup& group) {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-/// Number formats of operators for one scope, as `torch.autocast` sets them.
-class Autocast {
- public:
-  Autocast(const std::string& precision, c10::DeviceType device) : device_(device) {
-    enabled_ = precision != "no";
-    if (!enabled_) return;
-    at::autocast::set_autocast_enabled(device_, true);
-    at::autocast::set_autocast_dtype(device_, precision == "fp16" ? at::kHalf : at::kBFloat16);
-    at::autocast::increment_nesting();
-  }
-  ~Autocast() {
-    if (!enabled_) return;
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(device_, false);
-  }
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  c10::DeviceType device_;
-  bool enabled_;
-};
 
 std::vector<at::Tensor> values_of(const std::vector<NamedParameter>& parameters) {
   std::vector<at::Tensor> values;
@@ -189,8 +166,8 @@ class Loop {
     const bool loss_finite = backward(phase);
     reducers_[phase]->finish();
     const std::vector<at::Tensor> values = values_of(optimizer.parameters());
-    const bool finite = scaler_.unscale(values);
-    const double norm = gradient_norm(values);
+    const double norm = scaler_.unscale(values);
+    const bool finite = std::isfinite(norm);
     // Loss scaling finds its scale by overflowing: such a step is not a fault of the run's.
     scaler_.update(finite);
     if (!loss_finite || !finite) return scaler_.enabled() && loss_finite;

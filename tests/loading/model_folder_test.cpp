@@ -7,6 +7,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/loading/components.h"
+#include "ldm/loading/model_schedule.h"
 #include "ldm/loading/open.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
@@ -53,19 +54,19 @@ std::string refusal(const fs::path& path) {
 
 TEST_CASE("published layouts open: prefixed CLIP keys, fp16 variant, sparse scheduler config") {
   const auto sd1 = open_components(open_model(tiny("sd1")), on_cpu());
-  CHECK(std::string(sd1->default_sampler().name) == "pndm");
+  CHECK(std::string(default_sampler(sd1->files).name) == "pndm");
   CHECK(sd1->tokenizer->pad_id() == sd1->tokenizer->eos_id());
   const auto sd2 = open_components(open_model(tiny("sd2")), on_cpu());
-  CHECK(std::string(sd2->default_sampler().name) == "ddim");
+  CHECK(std::string(default_sampler(sd2->files).name) == "ddim");
   CHECK(sd2->tokenizer->pad_id() == 0);
-  CHECK(sd2->scheduler_config(find_sampler("ddim")).prediction_type == "v_prediction");
+  CHECK(scheduler_config(sd2->files, find_sampler("ddim")).prediction_type == "v_prediction");
 }
 
 TEST_CASE("a field the scheduler file leaves out takes the chosen sampler's default") {
   const auto sd1 = open_components(open_model(tiny("sd1")), on_cpu());
-  CHECK(sd1->scheduler_config(find_sampler("pndm")).timestep_spacing == "leading");
-  CHECK(sd1->scheduler_config(find_sampler("euler")).timestep_spacing == "linspace");
-  CHECK(sd1->scheduler_config(find_sampler("euler")).beta_schedule == "scaled_linear");
+  CHECK(scheduler_config(sd1->files, find_sampler("pndm")).timestep_spacing == "leading");
+  CHECK(scheduler_config(sd1->files, find_sampler("euler")).timestep_spacing == "linspace");
+  CHECK(scheduler_config(sd1->files, find_sampler("euler")).beta_schedule == "scaled_linear");
 }
 
 TEST_CASE("the project's own model opens and its defaults are read") {

@@ -10,44 +10,17 @@
 #include "ldm/core/text.h"
 #include "ldm/io/open_tensors.h"
 #include "ldm/loading/lora.h"
-#include "ldm/models/clip_text_model.h"
-#include "ldm/models/unet_2d_condition.h"
 #include "ldm/train/denoiser_task.h"
 #include "ldm/train/process_group.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tensors.h"
+#include "tests/train/tiny_denoiser.h"
 
 using namespace ldm;
 using namespace ldm::train;
 
 namespace {
-
-DenoiserModel make_model() {
-  models::UNet2DConditionConfig unet;
-  unet.sample_size = 8;
-  unet.in_channels = unet.out_channels = 2;
-  unet.block_out_channels = {8, 16};
-  unet.down_block_types = {"DownBlock2D", "CrossAttnDownBlock2D"};
-  unet.up_block_types = {"CrossAttnUpBlock2D", "UpBlock2D"};
-  unet.layers_per_block = IntOrList{1};
-  unet.attention_head_dim = IntOrList{2};
-  unet.cross_attention_dim = IntOrList{8};
-  unet.norm_num_groups = 4;
-  models::CLIPTextConfig text;
-  text.hidden_size = 8;
-  text.intermediate_size = 16;
-  text.num_hidden_layers = 1;
-  text.num_attention_heads = 2;
-  DenoiserModel model;
-  model.files.scheduler_config = {{"beta_schedule", "scaled_linear"}};
-  model.unet = std::make_shared<models::UNet2DConditionModelImpl>(unet);
-  model.text_encoder = std::make_shared<models::CLIPTextModelImpl>(text);
-  model.tokenizer = open_tokenizer(test::test_file("../weights/tokenizers/clip"));
-  test::fill_by_formula(*model.unet, 500);
-  test::fill_by_formula(*model.text_encoder, 900);
-  return model;
-}
 
 RunConfig make_config(const nlohmann::json& lora, const std::string& folder = {},
                       bool checkpointing = false) {
@@ -77,7 +50,7 @@ DenoiserBatch batch(SampleRange range) {
 }
 
 std::vector<double> losses_of(const RunConfig& config, bool resume, std::int64_t stop_at = -1) {
-  DenoiserTask task(make_model(), config, alone(), batch);
+  DenoiserTask task(test::tiny_denoiser(), config, alone(), batch);
   std::vector<double> losses;
   LoopCallbacks callbacks;
   callbacks.report = [&](const StepReport& report) { losses.push_back(report.metrics.at("loss")); };
@@ -93,8 +66,8 @@ TEST_CASE("a LoRA run learns its factors only and starts from the model as it is
   Metrics metrics;
   RunConfig whole = config;
   whole.document.erase("lora");
-  DenoiserTask plain(make_model(), whole, alone(), batch);
-  DenoiserTask task(make_model(), config, alone(), batch);
+  DenoiserTask plain(test::tiny_denoiser(), whole, alone(), batch);
+  DenoiserTask task(test::tiny_denoiser(), config, alone(), batch);
   const Task::Phase phase = task.phases().at(0);
   // 2 transformer blocks in the level of 16, one in the middle, 2 attentions of 4 layers each.
   CHECK(phase.parameters.size() == 2 * (4 * 2 * 4 + 4));
@@ -143,7 +116,7 @@ TEST_CASE("the exported LoRA matches the model it was learned for, with its alph
   const auto source = open_tensors(file);
   CHECK(source->find("text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight") !=
         nullptr);
-  const DenoiserModel model = make_model();
+  const DenoiserModel model = test::tiny_denoiser();
   std::map<std::string, WeightUpdates> updates;
   const std::vector<LoraUse> uses = match_loras(
       {{{folder, 1.0}}, false},
@@ -158,7 +131,7 @@ TEST_CASE("the exported LoRA matches the model it was learned for, with its alph
 
 TEST_CASE("a LoRA section that cannot be is refused") {
   const auto refused = [](const nlohmann::json& lora, bool train_text = false) {
-    DenoiserModel model = make_model();
+    DenoiserModel model = test::tiny_denoiser();
     model.train_text_encoder = train_text;
     try {
       DenoiserTask task(std::move(model), make_config(lora), alone(), batch);

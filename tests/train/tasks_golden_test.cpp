@@ -5,8 +5,6 @@
 #include <map>
 
 #include "ldm/models/autoencoder_kl.h"
-#include "ldm/models/clip_text_model.h"
-#include "ldm/models/unet_2d_condition.h"
 #include "ldm/models/vq_model.h"
 #include "ldm/train/adamw.h"
 #include "ldm/train/autoencoder_task.h"
@@ -18,6 +16,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tensors.h"
+#include "tests/train/tiny_denoiser.h"
 
 // Ten steps of each trainer against plain PyTorch over diffusers' networks
 // (scripts/goldens/training.py).
@@ -142,33 +141,9 @@ TEST_CASE("ten steps of a quantised autoencoder equal PyTorch's", "[golden]") {
 
 TEST_CASE("ten steps of a denoiser and its text encoder equal PyTorch's", "[golden]") {
   const std::string type = GENERATE("epsilon", "v_prediction", "sample");
-  models::UNet2DConditionConfig unet;
-  unet.sample_size = 8;
-  unet.in_channels = unet.out_channels = 2;
-  unet.block_out_channels = {8, 16};
-  unet.down_block_types = {"DownBlock2D", "CrossAttnDownBlock2D"};
-  unet.up_block_types = {"CrossAttnUpBlock2D", "UpBlock2D"};
-  unet.layers_per_block = IntOrList{1};
-  unet.attention_head_dim = IntOrList{2};
-  unet.cross_attention_dim = IntOrList{8};
-  unet.norm_num_groups = 4;
-  models::CLIPTextConfig text;
-  text.hidden_size = 8;
-  text.intermediate_size = 16;
-  text.num_hidden_layers = 1;
-  text.num_attention_heads = 2;
-
-  DenoiserModel model;
-  model.files.scheduler_config = {{"beta_start", 0.00085},
-                                  {"beta_end", 0.012},
-                                  {"beta_schedule", "scaled_linear"},
-                                  {"prediction_type", type}};
-  model.unet = std::make_shared<models::UNet2DConditionModelImpl>(unet);
-  model.text_encoder = std::make_shared<models::CLIPTextModelImpl>(text);
-  model.tokenizer = open_tokenizer(test::test_file("../weights/tokenizers/clip"));
+  DenoiserModel model = test::tiny_denoiser();
+  model.files.scheduler_config["prediction_type"] = type;
   model.train_text_encoder = true;
-  test::fill_by_formula(*model.unet, 500);
-  test::fill_by_formula(*model.text_encoder, 900);
   const RunConfig config =
       make_config({{"denoising", {{"min_snr_gamma", 5.0}, {"condition_dropout", 0.4}}}});
   const std::array<std::string, 3> captions = {"a red apple on a blue background", "two cats",

@@ -20,10 +20,6 @@ namespace ldm {
 struct Components {
   Components(ModelFiles model_files, const ExecutionRequest& request, const LoadContext& loading);
 
-  /// The row of the sampler that the model's scheduler_config.json names.
-  const SamplerEntry& default_sampler() const;
-  /// The model's noise schedule with `sampler`'s defaults for whatever the file leaves out.
-  SchedulerConfig scheduler_config(const SamplerEntry& sampler) const;
   /// The upscaler's second schedule, of the noise on its small picture.
   SchedulerConfig low_res_schedule() const;
   /// Makes the UNet and the text encoder load with these changes. Errors of `match_loras`.

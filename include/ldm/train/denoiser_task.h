@@ -28,7 +28,6 @@ struct DenoisingConfig {
   bool cache_latents = true;  ///< encode pictures once, to OUTPUT_DIR/latents
   std::string cache_folder;   ///< another place for them
   bool gradient_checkpointing = false;  ///< recompute the UNet's blocks instead of keeping them
-  double text_learning_rate_factor = 1.0;
 
   template <class V>
   void visit(V&& v) {
@@ -37,7 +36,6 @@ struct DenoisingConfig {
     v("cache_latents", cache_latents);
     v("cache_folder", cache_folder);
     v("gradient_checkpointing", gradient_checkpointing);
-    v("text_learning_rate_factor", text_learning_rate_factor);
   }
   void validate(const std::string& where) const;
 };
@@ -110,11 +108,13 @@ class LatentReader {
   std::vector<std::string> skipped() const { return reader_.skipped(); }
 
  private:
-  at::Tensor posterior_noise(std::int64_t sample) const;
+  /// The noise of each sample's posterior, [B, shape...].
+  at::Tensor posterior_noise(SampleRange range, at::IntArrayRef shape) const;
 
   std::shared_ptr<models::AutoencoderImpl> vae_;
   models::AutoencoderShape shape_;
   std::uint64_t seed_;
+  at::Device device_;
   PictureReader reader_;
   std::unique_ptr<LatentCache> cache_;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <string_view>
@@ -15,5 +16,10 @@ at::Generator draw_for(std::uint64_t seed, std::string_view purpose, std::uint64
 
 /// The 64-bit key behind `draw_for`, for code that needs numbers and no tensors.
 std::uint64_t draw_key(std::uint64_t seed, std::string_view purpose, std::uint64_t number);
+
+/// Standard normal values [count, shape...] fp32, each row drawn for its own sample: `first`,
+/// `first` + 1, …
+at::Tensor noise_for(std::uint64_t seed, std::string_view purpose, std::int64_t first,
+                     std::int64_t count, at::IntArrayRef shape);
 
 }  // namespace ldm::train

@@ -24,8 +24,8 @@ class LossScaler {
   explicit LossScaler(bool enabled);
 
   at::Tensor scale(const at::Tensor& loss) const;
-  /// Divides gradients by the scale; whether all of them are finite.
-  bool unscale(const std::vector<at::Tensor>& parameters) const;
+  /// Divides gradients by the scale; their norm then, which is not finite when one of them is not.
+  double unscale(const std::vector<at::Tensor>& parameters) const;
   /// Once a step, after `unscale`.
   void update(bool finite);
 

@@ -26,6 +26,7 @@ class LatentCache {
     std::filesystem::path folder;
     PictureOptions pictures;  ///< without random crops and flips, which a cache cannot hold
     std::int64_t batch_size = 16;
+    std::string mixed_precision = "no";  ///< that pictures are encoded in, as `Autocast`'s
     std::string identity;  ///< of the autoencoder: files made with another one are made anew
   };
   /// Encodes what is not there yet; files are written whole, so this can be stopped and repeated.

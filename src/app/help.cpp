@@ -80,9 +80,10 @@ std::string program_help() {
     out += entry(left, command.help);
   }
   out +=
-      "\nExit codes\n  0 done, 1 internal, 2 usage, 3 prompt or image, 4 model, 5 output, 6 "
-      "memory,\n"
-      "  7 non-finite numbers, 130 SIGINT, 143 SIGTERM\n"
+      "\nExit codes\n  0 done, 1 internal, 2 usage, 3 prompt, image or jobs, 4 model, 5 output, 6 "
+      "memory,\n  7 non-finite numbers, 8 some jobs failed, 9 folder in use, 75 time limit "
+      "reached,\n"
+      "  130 SIGINT, 143 SIGTERM\n"
       "\nExample\n  ldm-gen -p \"a red apple on a blue background\" --seed 42 -o apple.png\n";
   return out;
 }

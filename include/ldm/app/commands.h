@@ -32,6 +32,12 @@ void verify_model(const std::string& model, const Options& options, Console& con
 /// Shows what a model folder holds.
 void inspect_model(const std::string& model, const Options& options, Console& console);
 
+/// Writes the page of the pictures below a folder.
+void make_gallery(const std::string& folder, const Options& options, Console& console);
+
+/// Prints the completion script of a shell, or the manual page for "man".
+void print_completion(const std::string& kind, Console& console);
+
 /// The folder of the model that the user named, of $LDM_MODEL, or of the default model.
 std::filesystem::path resolve_model(const Options& options);
 

@@ -1,6 +1,6 @@
 # `cmake --install` and CPack (.deb, .tar.gz): programs in bin/, the libtorch libraries they load in
-# lib/ldm-gen (found by a run path relative to the programs, so the folder can be moved), weights and
-# configs in share/ldm-gen, manual, completions, licences.
+# lib/ldm-gen (found by a run path relative to the programs, so the folder can be moved), weights
+# and configs in share/ldm-gen, manual, completions, licences.
 #
 # Components: main (everything that runs on a CPU), mpi and cuda (a plugin each).
 include(GNUInstallDirs)
@@ -15,9 +15,11 @@ install(TARGETS ${ldm_programs} RUNTIME_DEPENDENCY_SET ldm_libraries
 
 # Of the libraries that the programs load, those that came with libtorch; the rest is the system's.
 get_filename_component(ldm_torch_home "${LDM_LIBTORCH}" DIRECTORY)
-file(REAL_PATH "${ldm_torch_home}" ldm_torch_real)
+file(REAL_PATH "${LDM_LIBTORCH}" ldm_torch_real)
+get_filename_component(ldm_torch_real_home "${ldm_torch_real}" DIRECTORY)
 set(ldm_torch_patterns)
-foreach(folder "${ldm_torch_home}" "${ldm_torch_real}")
+foreach(folder "${LDM_LIBTORCH}/lib" "${ldm_torch_home}/nvidia" "${ldm_torch_real}/lib"
+        "${ldm_torch_real_home}/nvidia")
   string(REGEX REPLACE "([][.+*?^$()|\\])" "\\\\\\1" folder "${folder}")
   list(APPEND ldm_torch_patterns "^${folder}/")
 endforeach()
@@ -34,6 +36,7 @@ endforeach()
 file(GLOB ldm_cuda_libraries "${ldm_torch_home}/nvidia/*/lib/*.so*"
      "${LDM_LIBTORCH}/lib/lib*cuda*.so" "${LDM_LIBTORCH}/lib/libtorch_nvshmem.so"
      "${LDM_LIBTORCH}/lib/libcaffe2_nvrtc.so")
+list(FILTER ldm_cuda_libraries EXCLUDE REGEX "/lib(cupti|cudart)\\.so")  # these are in main
 set(ldm_cuda_complete FALSE)
 if(TARGET ldm_cuda AND ldm_cuda_libraries MATCHES "libcudnn")
   set(ldm_cuda_complete TRUE)
@@ -47,7 +50,12 @@ install(DIRECTORY weights/default weights/tokenizers DESTINATION ${ldm_share}/we
 
 # The manual and the completions are the program's own words.
 set(ldm_texts "${PROJECT_BINARY_DIR}/install-texts")
+execute_process(COMMAND git log -1 --format=%ct WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+                OUTPUT_VARIABLE ldm_source_date OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 install(CODE "
+  if(NOT DEFINED ENV{SOURCE_DATE_EPOCH})
+    set(ENV{SOURCE_DATE_EPOCH} \"${ldm_source_date}\")
+  endif()
   file(MAKE_DIRECTORY \"${ldm_texts}\")
   foreach(kind bash zsh fish man)
     execute_process(COMMAND \"$<TARGET_FILE:ldm-gen>\" completion \${kind}
@@ -91,7 +99,8 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
 set(CPACK_PACKAGE_DESCRIPTION "Makes pictures from text with Stable Diffusion models from a shell: \
 one program that reads the published model folders and files, with a small model of its own, and \
 the programs that convert, train and measure such models.")
-set(CPACK_PACKAGE_FILE_NAME "ldm-gen-${PROJECT_VERSION}-${CMAKE_SYSTEM_NAME}-${CMAKE_SYSTEM_PROCESSOR}")
+string(CONCAT CPACK_PACKAGE_FILE_NAME "ldm-gen-${PROJECT_VERSION}-${CMAKE_SYSTEM_NAME}-"
+       "${CMAKE_SYSTEM_PROCESSOR}")
 set(CPACK_VERBATIM_VARIABLES ON)
 set(CPACK_THREADS 0)
 set(CPACK_COMPONENTS_ALL main)

@@ -226,7 +226,7 @@ std::string fish_script() {
 /// The day of $SOURCE_DATE_EPOCH, which build tools set for repeatable output; else empty.
 std::string source_date() {
   const char* text = std::getenv("SOURCE_DATE_EPOCH");
-  if (text == nullptr) return {};
+  if (text == nullptr || *text == '\0') return {};
   const std::time_t seconds = std::strtoll(text, nullptr, 10);
   std::tm day{};
   char out[16] = "";

@@ -1,5 +1,6 @@
 #include "ldm/app/gallery.h"
 
+#include <csignal>
 #include <filesystem>
 
 #include "ldm/app/commands.h"

@@ -39,7 +39,7 @@ BatchFolder::State BatchFolder::state(const Task& task) const {
   const auto bytes = folder_.read(task.name, kMostPictureBytes);
   if (!bytes) return folder_.exists(task.name) ? State::kOther : State::kMissing;
   const auto png = std::as_bytes(std::span(*bytes));
-  const nlohmann::json settings = recorded_settings(png);
+  const nlohmann::json settings = settings_in_png(png);
   if (settings.is_object()) {
     return text_of(settings, "job") == task.hash ? State::kDone : State::kOther;
   }
@@ -54,7 +54,7 @@ void BatchFolder::check_weights(const Task& task,
                                 const std::map<std::string, std::string>& weights) const {
   const auto bytes = folder_.read(task.name, kMostPictureBytes);
   if (!bytes) return;
-  const nlohmann::json settings = recorded_settings(std::as_bytes(std::span(*bytes)));
+  const nlohmann::json settings = settings_in_png(std::as_bytes(std::span(*bytes)));
   const auto theirs = settings.find("weights");
   if (!settings.is_object() || theirs == settings.end()) return;
   for (const auto& [part, hash] : weights) {

@@ -121,6 +121,11 @@ std::vector<Problem> read_values(const Parser& parser, Invocation& out) {
         continue;
       }
     }
+    if (command == nullptr && !binding.spec->generates) {
+      problems.push_back({cat(flag, " has no meaning for making pictures"),
+                          "ldm-gen --help says which command takes it"});
+      continue;
+    }
     const std::vector<std::string>& values = binding.option->results();
     if (values.size() > 1 && !binding.spec->is_switch() && !binding.spec->is_list()) {
       problems.push_back({cat(flag, " is given ", values.size(), " times"), {}});

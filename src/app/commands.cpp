@@ -65,6 +65,10 @@ void run_command_line(std::span<const std::string> args, Session& session) {
     decode_pictures(invocation.argument, invocation.options, console);
   } else if (invocation.command == "inspect") {
     inspect_model(invocation.argument, invocation.options, console);
+  } else if (invocation.command == "gallery") {
+    make_gallery(invocation.argument, invocation.options, console);
+  } else if (invocation.command == "completion") {
+    print_completion(invocation.argument, console);
   } else {
     generate(invocation.options, session);
   }

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "ldm/app/command_line.h"
+#include "ldm/app/exit_codes.h"
 #include "ldm/core/device.h"
 #include "ldm/core/text.h"
 #include "ldm/core/version.h"
@@ -59,6 +60,22 @@ std::string option_entry(const OptionSpec& spec) {
   return entry(left, right);
 }
 
+std::string exit_code_lines() {
+  std::string out = "\nExit codes\n ";
+  std::size_t column = 1;
+  for (const ExitCode& row : exit_codes()) {
+    const std::string text =
+        cat(row.code, " ", row.meaning, &row == &exit_codes().back() ? "" : ",");
+    if (column + text.size() + 1 > kLine) {
+      out += "\n ";
+      column = 1;
+    }
+    out += " " + text;
+    column += text.size() + 1;
+  }
+  return out + "\n";
+}
+
 std::string program_help() {
   std::string out =
       "ldm-gen makes pictures from text with Stable Diffusion models.\n\n"
@@ -79,12 +96,8 @@ std::string program_help() {
     if (!command.argument.empty()) left += cat(" ", command.argument);
     out += entry(left, command.help);
   }
-  out +=
-      "\nExit codes\n  0 done, 1 internal, 2 usage, 3 prompt, image or jobs, 4 model, 5 output, 6 "
-      "memory,\n  7 non-finite numbers, 8 some jobs failed, 9 folder in use, 75 time limit "
-      "reached,\n"
-      "  130 SIGINT, 143 SIGTERM\n"
-      "\nExample\n  ldm-gen -p \"a red apple on a blue background\" --seed 42 -o apple.png\n";
+  out += exit_code_lines();
+  out += "\nExample\n  ldm-gen -p \"a red apple on a blue background\" --seed 42 -o apple.png\n";
   return out;
 }
 

@@ -197,7 +197,7 @@ std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts, std:
   return text;
 }
 
-nlohmann::json recorded_settings(std::span<const std::byte> png) {
+nlohmann::json settings_in_png(std::span<const std::byte> png) {
   try {
     for (const PngText& text : read_png_text(png, "picture")) {
       if (text.key != kSettingsKey) continue;
@@ -214,7 +214,7 @@ nlohmann::json recorded_settings(std::span<const std::byte> png) {
 bool records_job(const std::string& png_path, const std::string& job) {
   try {
     const std::string bytes = read_small_file(png_path, kMaxImageBytes * 4);
-    const nlohmann::json settings = recorded_settings(std::as_bytes(std::span(bytes)));
+    const nlohmann::json settings = settings_in_png(std::as_bytes(std::span(bytes)));
     return settings.is_object() && settings.value("job", nlohmann::json()) == job;
   } catch (const Error&) {
     return false;

@@ -29,6 +29,7 @@ constexpr std::string_view kWhere = "Where it goes";
 constexpr std::string_view kBatch = "Many pictures";
 constexpr std::string_view kMachine = "Machine";
 constexpr std::string_view kReports = "Settings and reports";
+constexpr std::string_view kCommandsOnly = "Of single commands";
 
 constexpr double kMaxSide = 1 << 20;
 constexpr double kMaxGuidance = 1000;
@@ -103,6 +104,8 @@ constexpr OptionSpec kOptions[] = {
     {"-q,--quiet", "", kReports, "only warnings and errors", &Options::quiet},
     {"--no-progress", "", kReports, "no progress line", &Options::no_progress},
     {"--timings", "", kReports, "a table of times and memory at the end", &Options::timings},
+
+    {"--embed", "", kCommandsOnly, "gallery: small pictures inside the page, which then needs no other file", &Options::embed, nullptr, std::nullopt, false, false},
 };
 // clang-format on
 
@@ -113,6 +116,7 @@ constexpr std::string_view kEncodeOptions[] = {"model",   "vae",        "output"
                                                "threads", "quiet"};
 constexpr std::string_view kDecodeOptions[] = {
     "model", "vae", "output", "overwrite", "vae_tiling", "device", "dtype", "threads", "quiet"};
+constexpr std::string_view kGalleryOptions[] = {"output", "embed", "overwrite", "quiet"};
 
 constexpr CommandSpec kCommands[] = {
     {"samplers", "", "list the samplers with their sources", kJsonOption},
@@ -124,6 +128,8 @@ constexpr CommandSpec kCommands[] = {
      kJsonOption},
     {"encode", "IMAGE", "a picture's latents, as safetensors", kEncodeOptions},
     {"decode", "LATENTS", "the pictures of latents", kDecodeOptions},
+    {"gallery", "DIR", "one HTML page of a folder's pictures with their settings", kGalleryOptions},
+    {"completion", "bash|zsh|fish", "the completion script of a shell", {}},
 };
 
 }  // namespace

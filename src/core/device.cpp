@@ -14,6 +14,7 @@
 #include <fstream>
 #include <thread>
 
+#include "ldm/core/plugin.h"
 #include "ldm/core/text.h"
 
 namespace ldm {
@@ -44,19 +45,13 @@ bool has_nvidia_driver() {
   return fs::exists("/proc/driver/nvidia/version") || fs::exists("/dev/nvidiactl");
 }
 
-fs::path plugin_path() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  return program.parent_path() / "libldm_cuda.so";
-}
-
 CudaState load_cuda() {
   CudaState state;
   if (!has_nvidia_driver()) {
     state.why_not = "no NVIDIA driver on this machine";
     return state;
   }
-  const fs::path plugin = plugin_path();
+  const fs::path plugin = plugin_path("libldm_cuda.so");
   if (!fs::exists(plugin)) {
     state.why_not = cat(plugin.string(), " is missing: ldm-gen was built without a CUDA toolkit");
     return state;

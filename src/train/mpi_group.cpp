@@ -8,6 +8,7 @@
 #include <atomic>
 #include <filesystem>
 
+#include "ldm/core/plugin.h"
 #include "ldm/core/text.h"
 
 namespace ldm::train {
@@ -32,8 +33,7 @@ void abort_at_exit(int status, void* /*unused*/) {
 MpiState load_mpi() {
   MpiState state;
   std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  const fs::path plugin = program.parent_path() / "libldm_mpi.so";
+  const fs::path plugin = plugin_path("libldm_mpi.so");
   if (!fs::exists(plugin, error)) {
     state.why_not = cat(plugin.string(), " is missing: this program was built without MPI");
     return state;

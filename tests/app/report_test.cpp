@@ -93,12 +93,12 @@ TEST_CASE("a picture records its settings") {
   CHECK(!records_job(path.string(), job_hash(facts, 43)));
   CHECK(!records_job(dir.write("b.png", "no PNG").string(), job));
   CHECK(!records_job((dir / "none.png").string(), job));
-  const nlohmann::json settings = recorded_settings(png);
+  const nlohmann::json settings = settings_in_png(png);
   CHECK(settings["job"] == job);
   CHECK(settings["weights"]["unet"] == std::string(64, 'a'));
   auto damaged = png;
   damaged[damaged.size() / 2] ^= std::byte{1};
-  CHECK(recorded_settings(damaged).is_null());
+  CHECK(settings_in_png(damaged).is_null());
 }
 
 TEST_CASE("a job's hash knows the wish, not the machine or the batch") {

@@ -27,7 +27,8 @@ struct ProgramResult {
   std::string err;
 };
 
-/// Runs a program to its end. Throws std::runtime_error when it cannot be started or times out.
+/// Runs a program (by path, or as a shell finds it) to its end. Throws std::runtime_error when it
+/// cannot be started or times out.
 ProgramResult run_program(const std::vector<std::string>& command, const ProgramSetup& setup = {});
 
 }  // namespace ldm::test

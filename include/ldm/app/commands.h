@@ -39,6 +39,12 @@ void show_status(const std::string& folder, Console& console);
 /// Error::stopped (kPartial) when pictures are missing or changed, Error::locked while one runs.
 void merge_journals(const std::string& folder, Console& console);
 
+/// Writes the page of the pictures below a folder.
+void make_gallery(const std::string& folder, const Options& options, Console& console);
+
+/// Prints the completion script of a shell, or the manual page for "man".
+void print_completion(const std::string& kind, Console& console);
+
 /// The folder of the model that the user named, of $LDM_MODEL, or of the default model.
 std::filesystem::path resolve_model(const Options& options);
 

@@ -62,7 +62,7 @@ std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts, std:
                                   int index);
 
 /// The settings that a whole and undamaged PNG records; null for any other bytes.
-nlohmann::json recorded_settings(std::span<const std::byte> png);
+nlohmann::json settings_in_png(std::span<const std::byte> png);
 
 /// Whether a file is such a PNG of that `job_hash`.
 bool records_job(const std::string& png_path, const std::string& job);

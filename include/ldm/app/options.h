@@ -79,6 +79,8 @@ struct Options {
   std::optional<bool> quiet;
   std::optional<bool> no_progress;
   std::optional<bool> timings;
+
+  std::optional<bool> embed;
 };
 
 using OptionMember =
@@ -103,14 +105,15 @@ struct OptionSpec {
   std::vector<std::string> (*choices)() = nullptr;  ///< legal words, when there is a fixed list
   std::optional<Range> range = std::nullopt;        ///< legal numbers
   bool in_config = true;                            ///< whether config files may hold it
+  bool generates = true;  ///< whether making pictures takes it; if not, only some commands do
 
   bool is_switch() const { return value.empty(); }
   /// Whether it may be given several times.
   bool is_list() const { return member.index() == std::variant_size_v<OptionMember> - 1; }
 };
 
-/// All options of generating pictures, in the order of the help. A new option is one row here, one
-/// field above, and the place that uses it.
+/// All options, in the order of the help. A new option is one row here, one field above, and the
+/// place that uses it.
 std::span<const OptionSpec> option_table();
 
 /// The long flag of an option, "--negative-prompt".
@@ -128,7 +131,7 @@ bool is_job_option(const OptionSpec& spec);
 /// A subcommand: `options` are keys of the option table.
 struct CommandSpec {
   std::string_view name;
-  std::string_view argument;  ///< name of its one positional argument, or empty
+  std::string_view argument;  ///< its one positional argument: a name, legal words "a|b", or empty
   std::string_view help;
   std::span<const std::string_view> options;
 };

@@ -1,0 +1,132 @@
+#include <array>
+#include <optional>
+
+#include "ldm/app/option_values.h"
+#include "ldm/app/options.h"
+#include "ldm/app/recorded_settings.h"
+#include "ldm/app/shell_words.h"
+#include "ldm/core/text.h"
+
+namespace ldm::app {
+namespace {
+
+/// An option that decides pictures and no file, with the value that may be left out.
+struct Told {
+  std::string_view key;
+  std::string_view neutral;
+};
+
+constexpr std::array<Told, 26> kTold = {{
+    {"prompt", ""},
+    {"negative_prompt", ""},
+    {"class", "\n"},
+    {"seed", "\n"},
+    {"width", "\n"},
+    {"height", "\n"},
+    {"steps", "\n"},
+    {"guidance_scale", "\n"},
+    {"guidance_rescale", "0"},
+    {"sampler", "\n"},
+    {"schedule", "default"},
+    {"eta", "0"},
+    {"timestep_spacing", "\n"},
+    {"prediction_type", "\n"},
+    {"rescale_betas_zero_snr", "false"},
+    {"clip_skip", "0"},
+    {"prompt_syntax", "plain"},
+    {"long_prompt", "truncate"},
+    {"strength", "\n"},
+    {"strength_mode", "scaled"},
+    {"invert_mask", "false"},
+    {"mask_blur", "0"},
+    {"image_guidance_scale", "\n"},
+    {"noise_level", "\n"},
+    {"dtype", "\n"},
+    {"vae_tiling", "auto"},
+}};
+
+/// A file that a picture was made from, of which only the hash is recorded.
+struct Given {
+  std::string_view hash;
+  std::string_view flag;
+  std::string_view placeholder;
+};
+
+constexpr std::array<Given, 4> kGiven = {{
+    {"init_image_sha256", "--init-image", "INIT_IMAGE"},
+    {"mask_sha256", "--mask", "MASK"},
+    {"depth_sha256", "--depth", "DEPTH"},
+    {"init_latents_sha256", "--init-latents", "INIT_LATENTS"},
+}};
+
+/// Whether ldm-gen accepts that value.
+bool is_legal(const OptionSpec& spec, const std::string& value) {
+  Options options;
+  return !set_from_text(spec, value, options) && check_ranges(options).empty();
+}
+
+void add_options(std::span<const Setting> settings, std::vector<std::string>& words,
+                 PictureCommand& out) {
+  for (const Told& told : kTold) {
+    const std::string* value = find_setting(settings, told.key);
+    const OptionSpec* spec = find_option(told.key);
+    if (value == nullptr || spec == nullptr || *value == told.neutral) continue;
+    if (!is_legal(*spec, *value)) {
+      out.notes.push_back(cat(long_flag(*spec), " is left out: ldm-gen does not know \"",
+                              escape_control(value->substr(0, 80)), "\""));
+    } else if (spec->is_switch()) {
+      words.push_back(long_flag(*spec) + (*value == "true" ? "" : "=false"));
+    } else if (told.key == "prompt" && *value == "-") {
+      out.line = "printf %s - | ";
+      words.insert(words.end(), {"--prompt", "-"});
+    } else {
+      words.insert(words.end(), {long_flag(*spec), *value});
+    }
+  }
+}
+
+void add_model(std::span<const Setting> settings, std::vector<std::string>& words,
+               PictureCommand& out) {
+  const std::string* model = find_setting(settings, "model");
+  // The model that comes with ldm-gen is used when none is named.
+  if (model == nullptr || *model == "default" || model->empty()) return;
+  const bool in_cache = find_setting(settings, "family") != nullptr &&
+                        model->find('/') != std::string::npos && model->front() != '/';
+  words.insert(words.end(), {"--model", in_cache ? *model : "MODEL"});
+  if (!in_cache) out.notes.push_back(cat("MODEL: where \"", escape_control(*model), "\" is"));
+}
+
+void add_files(std::span<const Setting> settings, std::vector<std::string>& words,
+               PictureCommand& out) {
+  for (const Given& given : kGiven) {
+    const std::string* hash = find_setting(settings, given.hash);
+    if (hash == nullptr) continue;
+    words.insert(words.end(), {std::string(given.flag), std::string(given.placeholder)});
+    out.notes.push_back(cat(given.placeholder, ": the file with SHA-256 ", escape_control(*hash)));
+  }
+  if (const std::string* vae = find_setting(settings, "vae")) {
+    words.insert(words.end(), {"--vae", "VAE"});
+    out.notes.push_back(cat("VAE: where \"", escape_control(*vae), "\" is"));
+  }
+  if (const std::string* lora = find_setting(settings, "lora")) {
+    out.notes.push_back(cat("and a --lora FILE:SCALE for each of: ", escape_control(*lora)));
+  }
+}
+
+}  // namespace
+
+PictureCommand picture_command(std::span<const Setting> settings) {
+  PictureCommand out;
+  const bool told =
+      find_setting(settings, "seed") != nullptr &&
+      (find_setting(settings, "steps") != nullptr || find_setting(settings, "sampler") != nullptr);
+  if (!told) return out;
+  std::vector<std::string> words = {"ldm-gen"};
+  add_model(settings, words, out);
+  add_options(settings, words, out);
+  add_files(settings, words, out);
+  out.line += shell_command(words);
+  return out;
+}
+
+}  // namespace ldm::app

@@ -40,21 +40,47 @@ at::Tensor onednn_pack_linear(const at::Tensor& weight) {
   return op.call(weight, std::nullopt);
 }
 
-at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+namespace {
+
+/// A linear layer and a function of its output.
+at::Tensor linear_unary(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                        std::string_view function, std::string_view algorithm) {
   static const auto op =
       find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, const OptionalTensor&,
                                std::string_view, Scalars, std::optional<std::string_view>)>(
           "mkldnn::_linear_pointwise", "");
-  return op.call(x, packed, optional(bias), "none", Scalars(), "");
+  return op.call(x, packed, optional(bias), function, Scalars(), algorithm);
 }
 
-at::Tensor onednn_linear_add(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
-                             const at::Tensor& other) {
+/// A linear layer and a function of its output and another tensor.
+at::Tensor linear_binary(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                         const at::Tensor& other, std::string_view function) {
   static const auto op =
       find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                const OptionalTensor&, std::string_view)>(
           "mkldnn::_linear_pointwise", "binary");
-  return op.call(x, other, packed, optional(bias), "add");
+  return op.call(x, other, packed, optional(bias), function);
+}
+
+}  // namespace
+
+at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+  return linear_unary(x, packed, bias, "none", "");
+}
+
+at::Tensor onednn_linear_gelu(const at::Tensor& x, const at::Tensor& packed,
+                              const at::Tensor& bias) {
+  return linear_unary(x, packed, bias, "gelu", "none");
+}
+
+at::Tensor onednn_linear_add(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                             const at::Tensor& other) {
+  return linear_binary(x, packed, bias, other, "add");
+}
+
+at::Tensor onednn_linear_mul(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                             const at::Tensor& other) {
+  return linear_binary(x, packed, bias, other, "mul");
 }
 
 at::Tensor onednn_pack_conv2d(const at::Tensor& weight, std::int64_t stride, std::int64_t padding,

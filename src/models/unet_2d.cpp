@@ -1,7 +1,6 @@
 #include "ldm/models/unet_2d.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/silu.h>
 
 #include <string>
 
@@ -154,8 +153,9 @@ at::Tensor UNet2DModelImpl::forward(const at::Tensor& sample, const at::Tensor& 
   const at::Tensor temb = embed(sample.size(0), timestep, class_labels);
   const at::Tensor hidden =
       conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);
-  return conv_out->forward(at::silu(conv_norm_out->forward(nn::forward_unet_blocks(
-      *down_blocks, mid_block, *up_blocks, hidden, temb, {}, gradient_checkpointing))));
+  const at::Tensor mixed = nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden,
+                                                   temb, {}, gradient_checkpointing);
+  return conv_out->forward(conv_norm_out->forward(mixed, nn::get_activation("silu")));
 }
 
 }  // namespace ldm::models

@@ -174,8 +174,9 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at:
 
   const at::Tensor hidden =
       conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);
-  return conv_out->forward(conv_act_(conv_norm_out->forward(nn::forward_unet_blocks(
-      *down_blocks, mid_block, *up_blocks, hidden, temb, text, gradient_checkpointing))));
+  const at::Tensor mixed = nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden,
+                                                   temb, text, gradient_checkpointing);
+  return conv_out->forward(conv_norm_out->forward(mixed, conv_act_));
 }
 
 }  // namespace ldm::models

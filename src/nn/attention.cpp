@@ -1,9 +1,13 @@
 #include "ldm/nn/attention.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include <memory>
+
+#include "ldm/kernels/attention.h"
+#include "ldm/kernels/onednn.h"
 
 namespace ldm::nn {
 
@@ -19,6 +23,7 @@ at::Tensor from_tokens(const at::Tensor& tokens, const at::Tensor& like) {
 
 AttentionImpl::AttentionImpl(const AttentionOptions& options)
     : heads_(options.heads),
+      cross_(options.cross_attention_dim != 0),
       residual_connection_(options.residual_connection),
       rescale_output_factor_(options.rescale_output_factor) {
   const std::int64_t query_dim = options.query_dim;
@@ -37,18 +42,45 @@ AttentionImpl::AttentionImpl(const AttentionOptions& options)
 }
 
 at::Tensor AttentionImpl::split_heads(const at::Tensor& x) const {
-  return x.view({x.size(0), x.size(1), heads_, x.size(2) / heads_}).transpose(1, 2);
+  return x.unflatten(2, {heads_, x.size(2) / heads_}).transpose(1, 2);
 }
 
 AttentionKeyValue AttentionImpl::project_key_value(const at::Tensor& context) const {
   return {split_heads(to_k->forward(context)), split_heads(to_v->forward(context))};
 }
 
+at::Tensor AttentionImpl::mix(const at::Tensor& query, const AttentionKeyValue& context) const {
+  const at::Tensor mixed =
+      packed_ && attention_serves(query)
+          ? attention(query, context.key, context.value)
+          : at::scaled_dot_product_attention(query, context.key, context.value);
+  return (*to_out)[0]->forward(mixed.transpose(1, 2).flatten(2));
+}
+
 at::Tensor AttentionImpl::attend(const at::Tensor& hidden_states,
                                  const AttentionKeyValue& context) const {
-  const at::Tensor query = split_heads(to_q->forward(hidden_states));
-  const at::Tensor mixed = at::scaled_dot_product_attention(query, context.key, context.value);
-  return (*to_out)[0]->forward(mixed.transpose(1, 2).flatten(2));
+  return mix(split_heads(to_q->forward(hidden_states)), context);
+}
+
+at::Tensor AttentionImpl::attend_to_itself(const at::Tensor& hidden_states) const {
+  if (!joined_) return attend(hidden_states, project_key_value(hidden_states));
+  const auto parts = joined_->forward(hidden_states).chunk(3, -1);
+  return mix(split_heads(parts[0]), {split_heads(parts[1]), split_heads(parts[2])});
+}
+
+void AttentionImpl::pack() {
+  packed_ = true;
+  if (cross_ || !onednn_serves(to_q->weight) || is_unallocated(to_q->weight)) return;
+  joined_ = Linear(to_q->weight.size(1), 3 * to_q->weight.size(0), to_q->bias.defined());
+  joined_->weight.set_data(at::cat({to_q->weight, to_k->weight, to_v->weight}));
+  if (to_q->bias.defined()) joined_->bias.set_data(at::cat({to_q->bias, to_k->bias, to_v->bias}));
+  joined_->pack();
+  for (Linear* layer : {&to_q, &to_k, &to_v}) (*layer)->let_go();
+}
+
+void AttentionImpl::unpack() {
+  packed_ = false;
+  joined_ = nullptr;
 }
 
 at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
@@ -60,8 +92,9 @@ at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
                       : group_norm->forward(tokens.transpose(1, 2)).transpose(1, 2);
   }
   if (is_image) tokens = to_tokens(tokens);
-  at::Tensor output = attend(
-      tokens, project_key_value(encoder_hidden_states.defined() ? encoder_hidden_states : tokens));
+  at::Tensor output = encoder_hidden_states.defined()
+                          ? attend(tokens, project_key_value(encoder_hidden_states))
+                          : attend_to_itself(tokens);
   if (is_image) output = from_tokens(output, hidden_states);
   if (residual_connection_) output = output + hidden_states;
   return rescale_output_factor_ == 1.0 ? output : output / rescale_output_factor_;

@@ -3,6 +3,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/gelu.h>
 
+#include "ldm/kernels/onednn.h"
+
 namespace ldm::nn {
 
 GEGLUImpl::GEGLUImpl(std::int64_t dim_in, std::int64_t dim_out) {
@@ -10,8 +12,26 @@ GEGLUImpl::GEGLUImpl(std::int64_t dim_in, std::int64_t dim_out) {
 }
 
 at::Tensor GEGLUImpl::forward(const at::Tensor& x) const {
+  if (packed_gate_.defined()) {
+    const auto bias = proj->bias.chunk(2);
+    return onednn_linear_mul(x, packed_value_, bias[0],
+                             onednn_linear_gelu(x, packed_gate_, bias[1]));
+  }
   const auto halves = proj->forward(x).chunk(2, -1);
   return halves[0] * at::gelu(halves[1]);
+}
+
+void GEGLUImpl::pack() {
+  if (!onednn_serves(proj->weight) || is_unallocated(proj->weight)) return;
+  const auto halves = proj->weight.chunk(2);
+  packed_value_ = onednn_pack_linear(halves[0]);
+  packed_gate_ = onednn_pack_linear(halves[1]);
+  proj->let_go();
+}
+
+void GEGLUImpl::unpack() {
+  packed_value_.reset();
+  packed_gate_.reset();
 }
 
 FeedForwardImpl::FeedForwardImpl(std::int64_t dim) {

@@ -12,6 +12,7 @@
 
 #include <optional>
 
+#include "ldm/kernels/norm.h"
 #include "ldm/kernels/onednn.h"
 
 namespace ldm::nn {
@@ -55,10 +56,12 @@ void LinearImpl::add_lora(std::int64_t rank, double scale) {
 }
 
 void LinearImpl::pack() {
-  if (!onednn_serves(weight)) return;
+  if (!onednn_serves(weight) || is_unallocated(weight)) return;
   packed_ = onednn_pack_linear(weight);
   release(weight);
 }
+
+void LinearImpl::let_go() { release(weight); }
 
 void LinearImpl::unpack() { packed_.reset(); }
 
@@ -112,9 +115,20 @@ GroupNormImpl::GroupNormImpl(std::int64_t groups, std::int64_t num_channels, dou
   bias = register_parameter("bias", unallocated({num_channels}));
 }
 
-at::Tensor GroupNormImpl::forward(const at::Tensor& x) const {
-  return at::group_norm(x, num_groups, weight, bias, eps);
+at::Tensor GroupNormImpl::forward(const at::Tensor& x, Activation activation,
+                                  const at::Tensor& shift) const {
+  const bool silu = activation == get_activation("silu");
+  if (packed_ && (silu || activation == nullptr) && x.dim() == 4 && norm_serves(x)) {
+    return group_norm_silu(x, num_groups, weight, bias, eps, silu, shift);
+  }
+  const at::Tensor input = shift.defined() ? x + shift.unsqueeze(-1).unsqueeze(-1) : x;
+  const at::Tensor normal = at::group_norm(input, num_groups, weight, bias, eps);
+  return activation == nullptr ? normal : activation(normal);
 }
+
+void GroupNormImpl::pack() { packed_ = true; }
+
+void GroupNormImpl::unpack() { packed_ = false; }
 
 LayerNormImpl::LayerNormImpl(std::int64_t normalized_shape, double epsilon) : eps(epsilon) {
   weight = register_parameter("weight", unallocated({normalized_shape}));
@@ -122,8 +136,13 @@ LayerNormImpl::LayerNormImpl(std::int64_t normalized_shape, double epsilon) : ep
 }
 
 at::Tensor LayerNormImpl::forward(const at::Tensor& x) const {
+  if (packed_ && x.dim() != 4 && norm_serves(x)) return fast_layer_norm(x, weight, bias, eps);
   return at::layer_norm(x, {x.size(-1)}, weight, bias, eps);
 }
+
+void LayerNormImpl::pack() { packed_ = true; }
+
+void LayerNormImpl::unpack() { packed_ = false; }
 
 EmbeddingImpl::EmbeddingImpl(std::int64_t num_embeddings, std::int64_t embedding_dim) {
   weight = register_parameter("weight", unallocated({num_embeddings, embedding_dim}));

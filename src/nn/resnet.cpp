@@ -71,9 +71,7 @@ at::Tensor ResnetBlock2DImpl::resample(const at::Tensor& x) const {
 
 at::Tensor ResnetBlock2DImpl::project_temb(const at::Tensor& temb) const {
   if (!time_emb_proj || !temb.defined()) return {};
-  return time_emb_proj->forward(skip_time_act_ ? temb : nonlinearity_(temb))
-      .unsqueeze(-1)
-      .unsqueeze(-1);
+  return time_emb_proj->forward(skip_time_act_ ? temb : nonlinearity_(temb));
 }
 
 at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& temb) const {
@@ -85,16 +83,14 @@ at::Tensor ResnetBlock2DImpl::forward_projected(const at::Tensor& x,
   if (time_emb_proj && !projected.defined()) {
     throw Error::internal("a ResnetBlock2D with a time embedding was called without one");
   }
-  at::Tensor hidden = conv1->forward(resample(nonlinearity_(norm1->forward(x))));
-  if (!projected.defined()) {
-    hidden = norm2->forward(hidden);
-  } else if (scale_shift_) {
-    const auto parts = projected.chunk(2, 1);
-    hidden = norm2->forward(hidden) * (1 + parts[0]) + parts[1];
+  at::Tensor hidden = conv1->forward(resample(norm1->forward(x, nonlinearity_)));
+  if (scale_shift_ && projected.defined()) {
+    const auto parts = projected.unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
+    hidden = nonlinearity_(norm2->forward(hidden) * (1 + parts[0]) + parts[1]);
   } else {
-    hidden = norm2->forward(hidden + projected);
+    hidden = norm2->forward(hidden, nonlinearity_, projected);
   }
-  hidden = conv2->forward(nonlinearity_(hidden));
+  hidden = conv2->forward(hidden);
   const at::Tensor input = resample(x);
   hidden = (conv_shortcut ? conv_shortcut->forward(input) : input) + hidden;
   return output_scale_factor_ == 1.0 ? hidden : hidden / output_scale_factor_;

@@ -1,7 +1,5 @@
 #include "ldm/nn/vae_blocks_coder.h"
 
-#include <ATen/ops/silu.h>
-
 namespace ldm::nn {
 
 VaeEncoderImpl::VaeEncoderImpl(const VaeCoderOptions& options) {
@@ -25,7 +23,7 @@ at::Tensor VaeEncoderImpl::forward(const at::Tensor& x) const {
   at::Tensor hidden = conv_in->forward(x);
   for (const DownEncoderBlock2D& block : *down_blocks) hidden = block->forward(hidden);
   hidden = mid_block->forward(hidden);
-  return conv_out->forward(at::silu(conv_norm_out->forward(hidden)));
+  return conv_out->forward(conv_norm_out->forward(hidden, get_activation("silu")));
 }
 
 VaeDecoderImpl::VaeDecoderImpl(const VaeCoderOptions& options) {
@@ -50,7 +48,7 @@ VaeDecoderImpl::VaeDecoderImpl(const VaeCoderOptions& options) {
 at::Tensor VaeDecoderImpl::forward(const at::Tensor& z) const {
   at::Tensor hidden = mid_block->forward(conv_in->forward(z));
   for (const UpDecoderBlock2D& block : *up_blocks) hidden = block->forward(hidden);
-  return conv_out->forward(at::silu(conv_norm_out->forward(hidden)));
+  return conv_out->forward(conv_norm_out->forward(hidden, get_activation("silu")));
 }
 
 }  // namespace ldm::nn

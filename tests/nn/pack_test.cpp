@@ -4,7 +4,10 @@
 #include <c10/core/GradMode.h>
 
 #include "ldm/core/random.h"
+#include "ldm/nn/attention.h"
+#include "ldm/nn/feed_forward.h"
 #include "ldm/nn/layers.h"
+#include "ldm/nn/resnet.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 
@@ -50,6 +53,54 @@ TEST_CASE("packing keeps the output, lets the plain weight go, and can be undone
   unpack(*linear);
   fill(*linear);
   test::expect_close(linear->forward(x), plain_linear, 1e-5);
+}
+
+TEST_CASE("a packed attention keeps its output, over itself and over a text") {
+  const c10::AutoGradMode no_grad(false);
+  ImageRandom random(5);
+  AttentionOptions options;
+  options.query_dim = 48;
+  options.heads = 3;
+  options.dim_head = 20;
+  options.cross_attention_dim = GENERATE(0, 24);
+  Attention layer(options);
+  fill(*layer);
+  const at::Tensor x = random.randn({2, 50, 48});
+  const at::Tensor text =
+      options.cross_attention_dim == 0 ? at::Tensor() : random.randn({2, 77, 24});
+  const at::Tensor plain = layer->forward(x, text);
+  pack_for_inference(*layer);
+  test::expect_close(layer->forward(x, text), plain, 1e-5);
+}
+
+TEST_CASE("a packed feed-forward layer keeps its output") {
+  const c10::AutoGradMode no_grad(false);
+  ImageRandom random(6);
+  FeedForward layer(40);
+  fill(*layer);
+  const at::Tensor x = random.randn({2, 33, 40});
+  const at::Tensor plain = layer->forward(x);
+  pack_for_inference(*layer);
+  CHECK(is_unallocated(layer->geglu->proj->weight));
+  test::expect_close(layer->forward(x), plain, 1e-5);
+}
+
+TEST_CASE("a packed ResnetBlock2D keeps its output with its norms and SiLU in one pass") {
+  const c10::AutoGradMode no_grad(false);
+  ImageRandom random(7);
+  ResnetBlock2DOptions options;
+  options.in_channels = 32;
+  options.out_channels = 64;
+  options.temb_channels = 20;
+  options.groups = 8;
+  options.time_embedding_norm = GENERATE("default", "scale_shift");
+  ResnetBlock2D layer(options);
+  fill(*layer);
+  const at::Tensor x = random.randn({2, 32, 9, 7}).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor temb = random.randn({2, 20});
+  const at::Tensor plain = layer->forward(x, temb);
+  pack_for_inference(*layer);
+  test::expect_close(layer->forward(x, temb), plain, 1e-5);
 }
 
 }  // namespace ldm::nn

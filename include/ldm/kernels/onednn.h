@@ -21,6 +21,14 @@ at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& packed, const at
 at::Tensor onednn_linear_add(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
                              const at::Tensor& other);
 
+/// As above times `other` [..., out]. Reference: at::linear(x, w, b) * other.
+at::Tensor onednn_linear_mul(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                             const at::Tensor& other);
+
+/// y = gelu(x Wᵀ + b), the exact gelu. Reference: at::gelu(at::linear(x, w, b)).
+at::Tensor onednn_linear_gelu(const at::Tensor& x, const at::Tensor& packed,
+                              const at::Tensor& bias);
+
 /// A convolution's weight [out, in, k, k] in the blocked layout that is best for inputs of
 /// `input_size` [B, in, H, W]. Other sizes give the same numbers, but may rearrange it at every
 /// call.

@@ -50,6 +50,10 @@ struct AttentionImpl : torch::nn::Module {
   AttentionKeyValue project_key_value(const at::Tensor& context) const;
   /// hidden_states [B, N, query_dim] → [B, N, query_dim], without the norm and the residual.
   at::Tensor attend(const at::Tensor& hidden_states, const AttentionKeyValue& context) const;
+  /// The same where queries, keys and values come of one input.
+  at::Tensor attend_to_itself(const at::Tensor& hidden_states) const;
+  void pack();    ///< see nn/pack.h
+  void unpack();  ///< see nn/pack.h
 
   GroupNorm group_norm{nullptr};  ///< null where norm_num_groups is 0
   Linear to_q{nullptr};
@@ -59,10 +63,14 @@ struct AttentionImpl : torch::nn::Module {
 
  private:
   at::Tensor split_heads(const at::Tensor& x) const;
+  at::Tensor mix(const at::Tensor& query, const AttentionKeyValue& context) const;
 
   std::int64_t heads_;
+  bool cross_;
+  Linear joined_{nullptr};  ///< packed self-attention: queries, keys and values in one projection
   bool residual_connection_;
   double rescale_output_factor_;
+  bool packed_ = false;
 };
 TORCH_MODULE(Attention);
 

@@ -16,8 +16,14 @@ namespace ldm::nn {
 struct GEGLUImpl : torch::nn::Module {
   GEGLUImpl(std::int64_t dim_in, std::int64_t dim_out);
   at::Tensor forward(const at::Tensor& x) const;
+  void pack();    ///< see nn/pack.h
+  void unpack();  ///< see nn/pack.h
 
   Linear proj{nullptr};
+
+ private:
+  at::Tensor packed_value_;  ///< the two halves of proj's weight
+  at::Tensor packed_gate_;
 };
 TORCH_MODULE(GEGLU);
 

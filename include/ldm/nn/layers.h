@@ -8,6 +8,8 @@
 #include <memory>
 #include <vector>
 
+#include "ldm/nn/activation.h"
+
 namespace ldm::nn {
 
 /// A parameter that has a shape but no storage of its own: a placeholder until weights are loaded
@@ -24,6 +26,8 @@ struct LinearImpl : torch::nn::Module {
   void pack();                                     ///< see nn/pack.h
   void unpack();                                   ///< see nn/pack.h
   void add_lora(std::int64_t rank, double scale);  ///< see nn/lora.h
+  /// Lets the weight's storage go, because another layer computes with it.
+  void let_go();
 
   at::Tensor weight;  ///< [out, in]
   at::Tensor bias;    ///< [out], undefined without bias
@@ -62,16 +66,23 @@ struct Conv2dImpl : torch::nn::Module {
 };
 TORCH_MODULE(Conv2d);
 
-/// Group normalisation with affine parameters (Wu & He 2018). x [B, C, ...] → same shape and dtype;
-/// statistics in fp32 whatever the dtype of x.
+/// Group normalisation with affine parameters (Wu & He 2018) of x + shift, then the activation.
+/// x [B, C, ...], shift [B, C] or undefined → same shape and dtype as x; statistics in fp32
+/// whatever the dtype of x.
 struct GroupNormImpl : torch::nn::Module {
   GroupNormImpl(std::int64_t num_groups, std::int64_t num_channels, double eps);
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(const at::Tensor& x, Activation activation = nullptr,
+                     const at::Tensor& shift = {}) const;
+  void pack();    ///< see nn/pack.h
+  void unpack();  ///< see nn/pack.h
 
   at::Tensor weight;  ///< [C]
   at::Tensor bias;    ///< [C]
   std::int64_t num_groups;
   double eps;
+
+ private:
+  bool packed_ = false;
 };
 TORCH_MODULE(GroupNorm);
 
@@ -79,10 +90,15 @@ TORCH_MODULE(GroupNorm);
 struct LayerNormImpl : torch::nn::Module {
   explicit LayerNormImpl(std::int64_t normalized_shape, double eps = 1e-5);
   at::Tensor forward(const at::Tensor& x) const;
+  void pack();    ///< see nn/pack.h
+  void unpack();  ///< see nn/pack.h
 
   at::Tensor weight;  ///< [D]
   at::Tensor bias;    ///< [D]
   double eps;
+
+ private:
+  bool packed_ = false;
 };
 TORCH_MODULE(LayerNorm);
 

@@ -61,7 +61,7 @@ struct ResnetBlock2DImpl : torch::nn::Module {
   explicit ResnetBlock2DImpl(const ResnetBlock2DOptions& options);
   /// x [B, C, H, W], temb [B, temb_channels] → [B, C', H', W'].
   at::Tensor forward(const at::Tensor& x, const at::Tensor& temb = {}) const;
-  /// The part of `forward` that does not see x: temb [B, temb_channels] → [B, C' or 2C', 1, 1].
+  /// The part of `forward` that does not see x: temb [B, temb_channels] → [B, C' or 2C'].
   at::Tensor project_temb(const at::Tensor& temb) const;
   /// The rest of `forward`, with what `project_temb` gave (undefined without a time embedding).
   at::Tensor forward_projected(const at::Tensor& x, const at::Tensor& projected) const;

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace ldm {
+
+/// Whether the kernels below serve x here: on the CPU in fp32 (AVX2 or AVX-512) or bf16
+/// (AVX512-BF16), channels that fill whole vectors and, of 4 dimensions, channels_last.
+bool norm_serves(const at::Tensor& x);
+
+/// GroupNorm of x + shift, then SiLU where `silu`, in one pass. x [B, C, H, W] channels_last,
+/// weight and bias [C], shift [B, C] or undefined → like x; all between reading and writing in
+/// fp32. Source: Wu & He 2018. Reference: at::silu(at::group_norm(x + shift[:, :, None, None], …)).
+at::Tensor group_norm_silu(const at::Tensor& x, std::int64_t groups, const at::Tensor& weight,
+                           const at::Tensor& bias, double eps, bool silu,
+                           const at::Tensor& shift = {});
+
+/// LayerNorm over the last dimension in one pass. x [..., D], weight and bias [D] → like x.
+/// Reference: at::layer_norm.
+at::Tensor fast_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           double eps);
+
+}  // namespace ldm

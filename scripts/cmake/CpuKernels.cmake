@@ -1,0 +1,16 @@
+# The kernels of src/kernels/cpu: a source file is compiled for the instruction set that its name ends in
+# and chosen at run time. They see no header of libtorch.
+set(ldm_avx2 -mavx2 -mfma)
+set(ldm_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma)
+set(ldm_avx512_bf16 ${ldm_avx512} -mavx512bf16)
+
+# GCC 12 takes the undefined vectors of its own intrinsics for mistakes.
+set(ldm_cpu_warnings $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+file(GLOB ldm_cpu_kernels CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/kernels/cpu/*.cpp")
+foreach(source ${ldm_cpu_kernels})
+  string(REGEX MATCH "(avx2|avx512|avx512_bf16)\\.cpp$" isa "${source}")
+  string(REGEX REPLACE "\\.cpp$" "" isa "${isa}")
+  set_source_files_properties("${source}" PROPERTIES
+    COMPILE_OPTIONS "-O3;${ldm_${isa}};${ldm_cpu_warnings}" SKIP_PRECOMPILE_HEADERS ON)
+endforeach()
+target_sources(ldm_kernels PRIVATE ${ldm_cpu_kernels})

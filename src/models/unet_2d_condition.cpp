@@ -176,7 +176,8 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at:
       conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);
   const at::Tensor mixed = nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden,
                                                    temb, text, gradient_checkpointing);
-  return conv_out->forward(conv_norm_out->forward(mixed, conv_act_));
+  const at::Tensor output = conv_out->forward(conv_norm_out->forward(mixed, conv_act_));
+  return text.defined() ? nn::repeat_batch(output, text.size(0)) : output;
 }
 
 }  // namespace ldm::models

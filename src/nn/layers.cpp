@@ -1,6 +1,7 @@
 #include "ldm/nn/layers.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
@@ -38,15 +39,24 @@ bool is_unallocated(const at::Tensor& parameter) {
   return parameter.nbytes() > parameter.storage().nbytes();
 }
 
+at::Tensor repeat_batch(const at::Tensor& x, std::int64_t batch) {
+  if (x.size(0) == batch) return x;
+  return at::cat(std::vector<at::Tensor>(static_cast<std::size_t>(batch / x.size(0)), x));
+}
+
 LinearImpl::LinearImpl(std::int64_t in_features, std::int64_t out_features, bool has_bias) {
   weight = register_parameter("weight", unallocated({out_features, in_features}));
   if (has_bias) bias = register_parameter("bias", unallocated({out_features}));
 }
 
-at::Tensor LinearImpl::forward(const at::Tensor& x) const {
-  if (packed_.defined()) return onednn_linear(x, packed_, bias);
-  const at::Tensor output = at::linear(x, weight, optional(bias));
-  return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
+at::Tensor LinearImpl::forward(const at::Tensor& x, const at::Tensor& residual) const {
+  if (packed_.defined()) {
+    return residual.defined() ? onednn_linear_add(x, packed_, bias, residual)
+                              : onednn_linear(x, packed_, bias);
+  }
+  at::Tensor output = at::linear(x, weight, optional(bias));
+  if (lora_b_) output = output + lora_scale_ * lora_b_->forward(lora_a_->forward(x));
+  return residual.defined() ? output + residual : output;
 }
 
 void LinearImpl::add_lora(std::int64_t rank, double scale) {
@@ -74,11 +84,11 @@ Conv2dImpl::Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels,
   if (has_bias) bias = register_parameter("bias", unallocated({out_channels}));
 }
 
-at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
-  if (pack_) return forward_packed(x);
-  const at::Tensor output =
-      at::conv2d(x, weight, optional(bias), {stride, stride}, {padding, padding});
-  return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
+at::Tensor Conv2dImpl::forward(const at::Tensor& x, const at::Tensor& residual) const {
+  if (pack_) return forward_packed(x, residual);
+  at::Tensor output = at::conv2d(x, weight, optional(bias), {stride, stride}, {padding, padding});
+  if (lora_b_) output = output + lora_scale_ * lora_b_->forward(lora_a_->forward(x));
+  return residual.defined() ? output + residual : output;
 }
 
 void Conv2dImpl::add_lora(std::int64_t rank, double scale) {
@@ -90,7 +100,7 @@ void Conv2dImpl::add_lora(std::int64_t rank, double scale) {
   lora_scale_ = scale;
 }
 
-at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x) const {
+at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x, const at::Tensor& residual) const {
   if (!packed_.defined() || x.sizes() != packed_for_) {
     // The best layout depends on the size of the input; weights must stay ordinary tensors.
     const c10::InferenceMode ordinary(false);
@@ -99,7 +109,8 @@ at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x) const {
     packed_for_ = x.sizes().vec();
     release(weight);
   }
-  return onednn_conv2d(x, packed_, bias, stride, padding);
+  if (!residual.defined()) return onednn_conv2d(x, packed_, bias, stride, padding);
+  return onednn_conv2d_add(x, packed_, bias, stride, padding, residual);
 }
 
 void Conv2dImpl::pack() { pack_ = onednn_serves(weight); }

@@ -79,10 +79,11 @@ at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& tem
 }
 
 at::Tensor ResnetBlock2DImpl::forward_projected(const at::Tensor& x,
-                                                const at::Tensor& projected) const {
-  if (time_emb_proj && !projected.defined()) {
+                                                const at::Tensor& of_time) const {
+  if (time_emb_proj && !of_time.defined()) {
     throw Error::internal("a ResnetBlock2D with a time embedding was called without one");
   }
+  const at::Tensor projected = of_time.defined() ? repeat_batch(of_time, x.size(0)) : of_time;
   at::Tensor hidden = conv1->forward(resample(norm1->forward(x, nonlinearity_)));
   if (scale_shift_ && projected.defined()) {
     const auto parts = projected.unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
@@ -90,9 +91,8 @@ at::Tensor ResnetBlock2DImpl::forward_projected(const at::Tensor& x,
   } else {
     hidden = norm2->forward(hidden, nonlinearity_, projected);
   }
-  hidden = conv2->forward(hidden);
   const at::Tensor input = resample(x);
-  hidden = (conv_shortcut ? conv_shortcut->forward(input) : input) + hidden;
+  hidden = conv2->forward(hidden, conv_shortcut ? conv_shortcut->forward(input) : input);
   return output_scale_factor_ == 1.0 ? hidden : hidden / output_scale_factor_;
 }
 

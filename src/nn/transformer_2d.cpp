@@ -17,6 +17,11 @@ AttentionOptions attention_options(const Transformer2DOptions& options, bool cro
   return attention;
 }
 
+/// Latents that several texts share, as many times as there are texts.
+at::Tensor match_text(const at::Tensor& hidden, const at::Tensor& text) {
+  return text.defined() ? repeat_batch(hidden, text.size(0)) : hidden;
+}
+
 }  // namespace
 
 BasicTransformerBlockImpl::BasicTransformerBlockImpl(const Transformer2DOptions& options)
@@ -32,11 +37,12 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const Transformer2DOptions&
 
 at::Tensor BasicTransformerBlockImpl::forward(const at::Tensor& hidden_states,
                                               const at::Tensor& encoder_hidden_states) const {
-  at::Tensor hidden = attn1->forward(norm1->forward(hidden_states),
-                                     only_cross_attention_ ? encoder_hidden_states : at::Tensor()) +
-                      hidden_states;
-  hidden = attn2->forward(norm2->forward(hidden), encoder_hidden_states) + hidden;
-  return ff->forward(norm3->forward(hidden)) + hidden;
+  const at::Tensor self = only_cross_attention_ ? encoder_hidden_states : at::Tensor();
+  at::Tensor hidden = match_text(hidden_states, self);
+  hidden = attn1->forward(norm1->forward(hidden), self, hidden);
+  hidden = match_text(hidden, encoder_hidden_states);
+  hidden = attn2->forward(norm2->forward(hidden), encoder_hidden_states, hidden);
+  return ff->forward(norm3->forward(hidden), hidden);
 }
 
 Transformer2DModelImpl::Transformer2DModelImpl(const Transformer2DOptions& options) {
@@ -68,9 +74,9 @@ at::Tensor Transformer2DModelImpl::forward(const at::Tensor& hidden_states,
   for (const auto& block : *transformer_blocks) {
     tokens = block->forward(tokens, encoder_hidden_states);
   }
-  const at::Tensor output = linear_out ? from_tokens(linear_out->forward(tokens), hidden_states)
-                                       : conv_out->forward(from_tokens(tokens, hidden_states));
-  return output + hidden_states;
+  const at::Tensor input = repeat_batch(hidden_states, tokens.size(0));
+  return linear_out ? from_tokens(linear_out->forward(tokens, to_tokens(input)), input)
+                    : conv_out->forward(from_tokens(tokens, input), input);
 }
 
 }  // namespace ldm::nn

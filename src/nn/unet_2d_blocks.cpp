@@ -177,7 +177,8 @@ at::Tensor UpBlock2DImpl::forward(const at::Tensor& x, at::TensorList skips, con
   }
   at::Tensor hidden = x;
   for (std::size_t i = 0; i < resnets->size(); ++i) {
-    hidden = (*resnets)[i]->forward(at::cat({hidden, skips[skips.size() - 1 - i]}, 1), temb);
+    const at::Tensor skip = repeat_batch(skips[skips.size() - 1 - i], hidden.size(0));
+    hidden = (*resnets)[i]->forward(at::cat({hidden, skip}, 1), temb);
     if (attentions) hidden = attentions->forward(i, hidden, encoder_hidden_states);
   }
   if (resnet_upsamplers) return (*resnet_upsamplers)[0]->forward(hidden, temb);

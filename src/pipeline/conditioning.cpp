@@ -193,8 +193,10 @@ at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& c
                           const at::Tensor& model_input, double timestep) {
   const models::DenoiserImpl& unet = c.unet.get();
   const Execution& execution = c.execution;
-  at::Tensor sample = model_input.repeat({plan.branches, 1, 1, 1}).to(execution.dtype);
-  if (conditioning.channels.defined()) sample = at::cat({sample, conditioning.channels}, 1);
+  at::Tensor sample = model_input.to(execution.dtype);
+  if (conditioning.channels.defined()) {
+    sample = at::cat({sample.repeat({plan.branches, 1, 1, 1}), conditioning.channels}, 1);
+  }
   const at::Tensor t =
       at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
   const at::Tensor predictions = unet.denoise(sample.contiguous(execution.memory_format), t,

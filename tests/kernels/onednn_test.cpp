@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
 
@@ -41,6 +42,13 @@ TEST_CASE("a packed linear layer equals at::linear over shapes and tails") {
         const at::Tensor other = draw(4, {2, rows, out}, dtype);
         test::expect_close(onednn_linear_add(x, packed, bias, other),
                            at::linear(x, weight, bias) + other, tolerance(dtype));
+        // These round once, after the function: the reference rounds nowhere.
+        const at::Tensor exact =
+            at::linear(x.to(at::kFloat), weight.to(at::kFloat), bias.to(at::kFloat));
+        test::expect_close(onednn_linear_mul(x, packed, bias, other).to(at::kFloat),
+                           exact * other.to(at::kFloat), tolerance(dtype));
+        test::expect_close(onednn_linear_gelu(x, packed, bias).to(at::kFloat), at::gelu(exact),
+                           tolerance(dtype));
       }
     }
   }
@@ -69,6 +77,10 @@ TEST_CASE("a packed convolution equals at::conv2d over strides, paddings and siz
               at::conv2d(x, weight, bias, {stride, stride}, {padding, padding});
           test::expect_close(onednn_conv2d(x, packed, bias, stride, padding), expected,
                              tolerance(dtype));
+          const at::Tensor other =
+              draw(4, expected.sizes(), dtype).contiguous(at::MemoryFormat::ChannelsLast);
+          test::expect_close(onednn_conv2d_add(x, packed, bias, stride, padding, other),
+                             expected + other, tolerance(dtype));
         }
       }
     }

@@ -3,10 +3,12 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
+#include <c10/core/InferenceMode.h>
 
 #include <string>
 
 #include "ldm/core/error.h"
+#include "ldm/nn/pack.h"
 #include "tests/models/unet_cases.h"
 #include "tests/nn/reference_weights.h"
 #include "tests/support/catch.h"
@@ -139,4 +141,22 @@ TEST_CASE("a UNet refuses wrong inputs") {
   config.num_class_embeds = 3;
   const UNet2DConditionModel with_classes = prepared(config);
   CHECK_THROWS_AS(with_classes->forward(at::randn({1, 4, 8, 8}), timestep, text), ldm::Error);
+}
+
+TEST_CASE("latents that several texts share are predicted as if they were repeated") {
+  const c10::InferenceMode inference;
+  for (const auto& [name, config] : ldm::test::tiny_published_unets()) {
+    if (config.num_class_embeds) continue;
+    INFO(name);
+    UNet2DConditionModel model = prepared(config);
+    ldm::nn::pack_for_inference(*model);
+    const at::Tensor sample =
+        at::randn({2, config.in_channels, 8, 12}).contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor texts = at::randn({4, 5, 24});
+    const at::Tensor t = at::full({}, 500.0);
+    const at::Tensor cond = config.time_cond_proj_dim ? at::randn({2, 12}) : at::Tensor();
+    const at::Tensor apart = model->forward(ldm::nn::repeat_batch(sample, 4), t, texts, {},
+                                            cond.defined() ? ldm::nn::repeat_batch(cond, 4) : cond);
+    CHECK(model->forward(sample, t, texts, {}, cond).equal(apart));
+  }
 }

@@ -22,7 +22,9 @@ struct DenoiserShape {
 struct DenoiserImpl : torch::nn::Module {
   /// sample [B, in_channels, h, w]; timestep [] or [B] in training steps, fractions allowed;
   /// context [B, S, context_dim], undefined for a model without; class_labels [B] int64, undefined
-  /// for a model without → [B, out_channels, h, w] in the weights' dtype.
+  /// for a model without → [B, out_channels, h, w] in the weights' dtype. The context may have k·B
+  /// rows: then there are k·B predictions, those of all latents with the first B rows, with the
+  /// next, and so on, and what comes before the first attention to them is computed once.
   virtual at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
                              const at::Tensor& context, const at::Tensor& class_labels) const = 0;
 

@@ -63,8 +63,9 @@ struct ResnetBlock2DImpl : torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& temb = {}) const;
   /// The part of `forward` that does not see x: temb [B, temb_channels] → [B, C' or 2C'].
   at::Tensor project_temb(const at::Tensor& temb) const;
-  /// The rest of `forward`, with what `project_temb` gave (undefined without a time embedding).
-  at::Tensor forward_projected(const at::Tensor& x, const at::Tensor& projected) const;
+  /// The rest of `forward`, with what `project_temb` gave (undefined without a time embedding); its
+  /// rows are repeated to those of x.
+  at::Tensor forward_projected(const at::Tensor& x, const at::Tensor& of_time) const;
 
   GroupNorm norm1{nullptr};
   Conv2d conv1{nullptr};

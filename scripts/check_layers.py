@@ -20,7 +20,7 @@ ROWS = {
     "pipeline": 8, "train": 8,
     "app": 9,
 }
-CORE_WITH_TORCH = {"execution", "random", "device"}
+CORE_WITH_TORCH = {"execution", "random", "device", "determinism"}
 HEAVY = {"torch/torch.h", "torch/nn.h", "torch/all.h", "torch/extension.h", "ATen/ATen.h"}
 TORCH = re.compile(r"(ATen|c10|torch|caffe2)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)

@@ -10,21 +10,6 @@
 namespace ldm::app {
 namespace {
 
-/// Latents number k of several.
-std::shared_ptr<const LatentsData> latents_of(const LatentsData& all, std::int64_t k) {
-  const std::int64_t count = all.shape.at(0);
-  if (k >= count) {
-    throw Error::input(cat("--init-latents hold ", count, " latents, image ", k + 1, " has none"));
-  }
-  const std::size_t size = all.values.size() / static_cast<std::size_t>(count);
-  const auto first = all.values.begin() + k * static_cast<std::ptrdiff_t>(size);
-  auto one = std::make_shared<LatentsData>();
-  one->shape = all.shape;
-  one->shape[0] = 1;
-  one->values.assign(first, first + static_cast<std::ptrdiff_t>(size));
-  return one;
-}
-
 bool stands_alone(const Options& options) {
   return options.init_image || options.init_latents || options.mask || options.depth;
 }
@@ -63,9 +48,12 @@ RunFacts TaskMaker::plan(const Job& job, const Options& options, const Inputs& i
   Request request = make_request(options, inputs);
   request.seed = *job.options.seed + static_cast<std::uint64_t>(k);
   request.num_images = 1;
-  if (inputs.init_latents) request.init_latents = latents_of(*inputs.init_latents, k);
   RunFacts facts = model_.facts;
   add_inputs(facts, inputs);
+  if (inputs.init_latents) {
+    request.init_latents = one_of_latents(*inputs.init_latents, k);
+    facts.first_index = static_cast<int>(k);
+  }
   facts.plan = pipeline_.plan(request);
   check_eta(facts.plan);
   return facts;

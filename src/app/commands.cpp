@@ -36,6 +36,22 @@ std::string model_display_name(const Options& options, const fs::path& folder) {
   return absolute.empty() ? folder.filename().string() : absolute.filename().string();
 }
 
+void choose_recorded_model(Options& options, const std::string& name) {
+  std::error_code ignored;
+  if (options.model || name.empty()) return;
+  const bool from_environment = !named_model(options).empty();
+  if (from_environment && model_display_name(options, resolve_model(options)) == name) return;
+  if (name == default_model().filename()) {
+    options.model = default_model().string();
+  } else if (is_repository_name(name) && !fs::exists(name, ignored)) {
+    // Such a path would be a file that the picture chose.
+    options.model = name;
+  } else if (!from_environment) {
+    throw Error::usage(cat("the picture was made with the model \"", name, "\""),
+                       "say where it is with --model");
+  }
+}
+
 void run_command_line(std::span<const std::string> args, Session& session) {
   if (args.empty()) {
     throw Error::usage("nothing to do",
@@ -65,6 +81,8 @@ void run_command_line(std::span<const std::string> args, Session& session) {
     decode_pictures(invocation.argument, invocation.options, console);
   } else if (invocation.command == "inspect") {
     inspect_model(invocation.argument, invocation.options, console);
+  } else if (invocation.command == "replay") {
+    replay(invocation.argument, invocation.options, session);
   } else if (invocation.command == "gallery") {
     make_gallery(invocation.argument, invocation.options, console);
   } else if (invocation.command == "completion") {

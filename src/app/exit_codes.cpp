@@ -12,7 +12,7 @@ constexpr ExitCode kExitCodes[] = {
     {5, "output"},
     {6, "memory"},
     {7, "non-finite numbers"},
-    {8, "some jobs failed"},
+    {8, "some jobs failed or a replay differs"},
     {9, "folder in use"},
     {75, "time limit, continue later"},
     {130, "SIGINT"},

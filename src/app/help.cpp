@@ -19,6 +19,27 @@ std::size_t columns(std::string_view text) {
   }));
 }
 
+/// Words in lines that begin at column `indent`; the first line's indent is there already.
+std::string wrapped(std::string_view text, std::size_t indent) {
+  std::string out;
+  std::size_t column = indent;
+  while (!text.empty()) {
+    const std::size_t space = text.find(' ');
+    const std::string_view word = text.substr(0, space);
+    text.remove_prefix(space == std::string_view::npos ? text.size() : space + 1);
+    if (column > indent && column + columns(word) + 1 > kLine) {
+      out += '\n' + std::string(indent, ' ');
+      column = indent;
+    } else if (column > indent) {
+      out += ' ';
+      ++column;
+    }
+    out += word;
+    column += columns(word);
+  }
+  return out + '\n';
+}
+
 /// One entry: `left` padded to the indent, `right` wrapped beside it.
 std::string entry(const std::string& left, std::string_view right) {
   std::string out = "  " + left;
@@ -28,22 +49,7 @@ std::string entry(const std::string& left, std::string_view right) {
     column = 0;
   }
   out.append(kIndent - column, ' ');
-  column = kIndent;
-  while (!right.empty()) {
-    const std::size_t space = right.find(' ');
-    const std::string_view word = right.substr(0, space);
-    right.remove_prefix(space == std::string_view::npos ? right.size() : space + 1);
-    if (column > kIndent && column + columns(word) + 1 > kLine) {
-      out += '\n' + std::string(kIndent, ' ');
-      column = kIndent;
-    } else if (column > kIndent) {
-      out += ' ';
-      ++column;
-    }
-    out += word;
-    column += columns(word);
-  }
-  return out + '\n';
+  return out + wrapped(right, kIndent);
 }
 
 std::string option_entry(const OptionSpec& spec) {
@@ -105,7 +111,9 @@ std::string command_help(const CommandSpec& command) {
   std::string out =
       cat("ldm-gen ", command.name, ": ", command.help, "\n\nusage: ldm-gen ", command.name);
   if (!command.argument.empty()) out += cat(" ", command.argument);
-  out += " [options]\n\nOptions\n";
+  out += " [options]\n";
+  if (!command.more.empty()) out += "\n" + wrapped(command.more, 0);
+  out += "\nOptions\n";
   for (const std::string_view key : command.options) out += option_entry(*find_option(key));
   return out + entry("-h, --help", "this text");
 }

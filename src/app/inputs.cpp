@@ -97,6 +97,20 @@ std::shared_ptr<const LatentsData> read_latents(const std::string& path) {
   return as_input([&] { return parse_latents(path); });
 }
 
+std::shared_ptr<const LatentsData> one_of_latents(const LatentsData& all, std::int64_t k) {
+  const std::int64_t count = all.shape.at(0);
+  if (k < 0 || k >= count) {
+    throw Error::input(cat("--init-latents hold ", count, " latents, image ", k + 1, " has none"));
+  }
+  const std::size_t size = all.values.size() / static_cast<std::size_t>(count);
+  const auto first = all.values.begin() + k * static_cast<std::ptrdiff_t>(size);
+  auto one = std::make_shared<LatentsData>();
+  one->shape = all.shape;
+  one->shape[0] = 1;
+  one->values.assign(first, first + static_cast<std::ptrdiff_t>(size));
+  return one;
+}
+
 Inputs read_inputs(const Options& options) {
   Inputs inputs;
   inputs.prompt = read_prompt(options.prompt.value_or(""));

@@ -74,6 +74,7 @@ std::string commands_section() {
     out += cat(".TP\n\\fB", roff(command.name), "\\fR");
     if (!command.argument.empty()) out += cat(" \\fI", roff(command.argument), "\\fR");
     out += cat("\n", roff(command.help), ".\n");
+    if (!command.more.empty()) out += roff(command.more) + "\n";
     std::vector<std::string> flags;
     for (const std::string_view key : command.options) {
       flags.push_back("\\fB" + roff(long_flag(*find_option(key))) + "\\fR");

@@ -42,15 +42,6 @@ std::string quoted(const std::string& value) {
   return value.find_first_of(",:\n\"") == std::string::npos ? value : Json(value).dump();
 }
 
-std::string tokens_sha256(const Plan& plan) {
-  std::string text;
-  for (const PromptTokens* tokens : {&plan.prompt, &plan.negative_prompt}) {
-    for (const std::int64_t id : tokens->ids) text += std::to_string(id) + " ";
-    text += "\n";
-  }
-  return sha256_hex(text);
-}
-
 void add_overrides(Json& out, const SchedulerOverrides& scheduler) {
   if (scheduler.timestep_spacing) out["timestep_spacing"] = *scheduler.timestep_spacing;
   if (scheduler.prediction_type) out["prediction_type"] = *scheduler.prediction_type;
@@ -70,9 +61,8 @@ void add_conditions(Json& out, const Plan& plan) {
   if (plan.condition == ImageCondition::kLowResImage) out["noise_level"] = request.noise_level;
 }
 
-/// Tokens, pictures and latents to start from, and what the model is.
+/// Pictures and latents to start from, and what the model is.
 void add_inputs_and_model(Json& out, const RunFacts& facts) {
-  out["tokens_sha256"] = tokens_sha256(facts.plan);
   if (!facts.init_image_sha256.empty()) out["init_image_sha256"] = facts.init_image_sha256;
   if (!facts.mask_sha256.empty()) out["mask_sha256"] = facts.mask_sha256;
   if (!facts.depth_sha256.empty()) out["depth_sha256"] = facts.depth_sha256;
@@ -81,6 +71,24 @@ void add_inputs_and_model(Json& out, const RunFacts& facts) {
   out["family"] = facts.family;
   if (!facts.vae_name.empty()) out["vae"] = facts.vae_name;
   if (!facts.loras.empty()) out["lora"] = loras_json(facts);
+}
+
+/// Where it was computed; GPUs of one machine count as one.
+void add_execution(Json& out, const RunFacts& facts) {
+  const ExecutionSummary& execution = facts.execution;
+  const std::string& device = execution.device;
+  out["device"] = device.substr(0, device.find(':'));
+  if (out["device"] != "cpu") out["gpu"] = execution.device_name;
+  out["dtype"] = execution.dtype;
+  out["isa"] = execution.isa;
+  out["threads"] = execution.threads;
+  if (!facts.determinism.empty()) out["determinism"] = facts.determinism;
+}
+
+void add_stages(Json& out, const StageHashes& stages) {
+  stages.visit([&out](const char* name, const std::string& sha256) {
+    if (!sha256.empty()) out["stages"][name] = sha256;
+  });
 }
 
 std::string dump(const Json& json) {
@@ -136,29 +144,28 @@ std::string job_hash(const RunFacts& facts, std::uint64_t seed) {
   out["request"] = request_json(facts.plan);
   for (const char* key : {"num_images", "batch_size", "low_memory"}) out["request"].erase(key);
   out["request"]["seed"] = seed;
+  out["tokens_sha256"] = tokens_sha256(facts.plan);
   add_inputs_and_model(out, facts);
   if (!facts.asked_dtype.empty()) out["dtype"] = facts.asked_dtype;
   return sha256_hex(dump(out));
 }
 
-Json picture_settings(const RunFacts& facts, std::uint64_t seed, int index) {
+Json picture_settings(const RunFacts& facts, const ImageResult& result) {
   Json out;
   out["schema"] = 1;
-  out["job"] = job_hash(facts, seed);
+  out["job"] = job_hash(facts, result.seed);
   out["version"] = version();
   out["revision"] = revision();
   out["libtorch"] = torch_version();
-  out["seed"] = seed;
-  out["index"] = index;
+  out["seed"] = result.seed;
+  out["index"] = facts.first_index + result.index;
   out["request"] = request_json(facts.plan);
   out["scheduler"] = facts.plan.scheduler_class;
   out["unet_calls"] = facts.plan.steps;
   add_inputs_and_model(out, facts);
   if (!facts.weights.empty()) out["weights"] = facts.weights;
-  out["device"] = facts.execution.device;
-  out["dtype"] = facts.execution.dtype;
-  out["isa"] = facts.execution.isa;
-  out["threads"] = facts.execution.threads;
+  add_execution(out, facts);
+  add_stages(out, result.stages);
   return out;
 }
 
@@ -186,13 +193,13 @@ std::string parameters_text(const RunFacts& facts, std::uint64_t seed) {
   return out + cat(", Version: ldm-gen ", version());
 }
 
-std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts, std::uint64_t seed,
-                                  int index) {
+std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts,
+                                  const ImageResult& result) {
   std::vector<PngText> text;
   if (mode == MetadataMode::kNone) return text;
-  text.push_back({"parameters", parameters_text(facts, seed)});
+  text.push_back({"parameters", parameters_text(facts, result.seed)});
   if (mode == MetadataMode::kFull) {
-    text.push_back({kSettingsKey, dump(picture_settings(facts, seed, index))});
+    text.push_back({kSettingsKey, dump(picture_settings(facts, result))});
   }
   return text;
 }

@@ -116,6 +116,10 @@ constexpr std::string_view kEncodeOptions[] = {"model",   "vae",        "output"
                                                "threads", "quiet"};
 constexpr std::string_view kDecodeOptions[] = {
     "model", "vae", "output", "overwrite", "vae_tiling", "device", "dtype", "threads", "quiet"};
+constexpr std::string_view kReplayOptions[] = {
+    "output",     "overwrite",    "model", "vae",   "lora",       "lora_partial",
+    "init_image", "init_latents", "mask",  "depth", "device",     "dtype",
+    "threads",    "low_memory",   "json",  "quiet", "no_progress"};
 constexpr std::string_view kGalleryOptions[] = {"output", "embed", "overwrite", "quiet"};
 
 constexpr CommandSpec kCommands[] = {
@@ -128,6 +132,16 @@ constexpr CommandSpec kCommands[] = {
      kJsonOption},
     {"encode", "IMAGE", "a picture's latents, as safetensors", kEncodeOptions},
     {"decode", "LATENTS", "the pictures of latents", kDecodeOptions},
+    {"replay", "IMAGE",
+     "make a picture again from its own settings and compare, stage by stage; exit 8 where it "
+     "comes out different",
+     kReplayOptions,
+     "Prompt, seed, size, sampler and all else that decides the picture are read from it, and so "
+     "are device, dtype and threads unless given. A picture holds no files: an init image, mask, "
+     "depth, latents, autoencoder or LoRA that it was made with must be given again, and is "
+     "checked "
+     "against the SHA-256 in it; the LoRAs in their order, their scales are read from it. --output "
+     "keeps the new picture."},
     {"gallery", "DIR", "one HTML page of a folder's pictures with their settings", kGalleryOptions},
     {"completion", "bash|zsh|fish", "the completion script of a shell", {}},
 };

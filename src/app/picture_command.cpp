@@ -10,13 +10,7 @@
 namespace ldm::app {
 namespace {
 
-/// An option that decides pictures and no file, with the value that may be left out.
-struct Told {
-  std::string_view key;
-  std::string_view neutral;
-};
-
-constexpr std::array<Told, 26> kTold = {{
+constexpr std::array<DecidingOption, 26> kTold = {{
     {"prompt", ""},
     {"negative_prompt", ""},
     {"class", "\n"},
@@ -25,13 +19,13 @@ constexpr std::array<Told, 26> kTold = {{
     {"height", "\n"},
     {"steps", "\n"},
     {"guidance_scale", "\n"},
-    {"guidance_rescale", "0"},
+    {"guidance_rescale", "\n"},
     {"sampler", "\n"},
     {"schedule", "default"},
     {"eta", "0"},
     {"timestep_spacing", "\n"},
     {"prediction_type", "\n"},
-    {"rescale_betas_zero_snr", "false"},
+    {"rescale_betas_zero_snr", "\n"},
     {"clip_skip", "0"},
     {"prompt_syntax", "plain"},
     {"long_prompt", "truncate"},
@@ -45,14 +39,7 @@ constexpr std::array<Told, 26> kTold = {{
     {"vae_tiling", "auto"},
 }};
 
-/// A file that a picture was made from, of which only the hash is recorded.
-struct Given {
-  std::string_view hash;
-  std::string_view flag;
-  std::string_view placeholder;
-};
-
-constexpr std::array<Given, 4> kGiven = {{
+constexpr std::array<RecordedFile, 4> kGiven = {{
     {"init_image_sha256", "--init-image", "INIT_IMAGE"},
     {"mask_sha256", "--mask", "MASK"},
     {"depth_sha256", "--depth", "DEPTH"},
@@ -67,7 +54,7 @@ bool is_legal(const OptionSpec& spec, const std::string& value) {
 
 void add_options(std::span<const Setting> settings, std::vector<std::string>& words,
                  PictureCommand& out) {
-  for (const Told& told : kTold) {
+  for (const DecidingOption& told : kTold) {
     const std::string* value = find_setting(settings, told.key);
     const OptionSpec* spec = find_option(told.key);
     if (value == nullptr || spec == nullptr || *value == told.neutral) continue;
@@ -98,7 +85,7 @@ void add_model(std::span<const Setting> settings, std::vector<std::string>& word
 
 void add_files(std::span<const Setting> settings, std::vector<std::string>& words,
                PictureCommand& out) {
-  for (const Given& given : kGiven) {
+  for (const RecordedFile& given : kGiven) {
     const std::string* hash = find_setting(settings, given.hash);
     if (hash == nullptr) continue;
     words.insert(words.end(), {std::string(given.flag), std::string(given.placeholder)});
@@ -114,6 +101,10 @@ void add_files(std::span<const Setting> settings, std::vector<std::string>& word
 }
 
 }  // namespace
+
+std::span<const DecidingOption> deciding_options() { return kTold; }
+
+std::span<const RecordedFile> recorded_files() { return kGiven; }
 
 PictureCommand picture_command(std::span<const Setting> settings) {
   PictureCommand out;

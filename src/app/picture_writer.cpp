@@ -15,8 +15,7 @@ namespace ldm::app {
 
 std::vector<std::byte> encode_picture_file(const ImageResult& result, const RunFacts& facts,
                                            MetadataMode metadata) {
-  std::vector<std::byte> png =
-      encode_png(result.image, picture_text(metadata, facts, result.seed, result.index));
+  std::vector<std::byte> png = encode_png(result.image, picture_text(metadata, facts, result));
   verify_png(png, "the new picture");
   return png;
 }

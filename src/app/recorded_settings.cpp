@@ -69,13 +69,7 @@ void flatten(const Json& object, const std::string& prefix, Collector& out) {
   }
 }
 
-void add_own(const std::string& text, const std::string& name, Collector& out) {
-  JsonLimits limits;
-  limits.max_bytes = text.size();
-  Json json;
-  const auto fault = try_parse_json(text, limits, json);
-  if (fault) throw Error::input(cat(name, ": its settings are no JSON: ", fault->text));
-  if (!json.is_object()) throw Error::input(name + ": its settings are no JSON object");
+void add_own(const Json& json, Collector& out) {
   // The picture's own seed, not that of the run's first picture.
   if (json.contains("seed")) out.add("seed", scalar_text(json["seed"]));
   if (json.contains("request") && json["request"].is_object()) flatten(json["request"], "", out);
@@ -174,11 +168,21 @@ void add_parameters(const std::string& text, Collector& out) {
 
 }  // namespace
 
+Json parse_settings(const std::string& text, const std::string& name) {
+  JsonLimits limits;
+  limits.max_bytes = text.size();
+  Json json;
+  const auto fault = try_parse_json(text, limits, json);
+  if (fault) throw Error::input(cat(name, ": its settings are no JSON: ", fault->text));
+  if (!json.is_object()) throw Error::input(name + ": its settings are no JSON object");
+  return json;
+}
+
 std::vector<Setting> recorded_settings(std::span<const PngText> text, const std::string& name) {
   Collector out;
   for (const PngText& entry : text) {
     if (entry.key == "ldm-gen") {
-      add_own(entry.value, name, out);
+      add_own(parse_settings(entry.value, name), out);
       return out.settings;
     }
   }

@@ -6,6 +6,7 @@
 #include "ldm/app/commands.h"
 #include "ldm/app/events.h"
 #include "ldm/app/resolve.h"
+#include "ldm/core/determinism.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/open.h"
@@ -48,6 +49,7 @@ RunModel open_run_model(const Options& options, Session& session) {
       make_lora_request(options));
   facts.loras = loras_in_use(*model.components);
   facts.execution = execution_summary(*model.components);
+  facts.determinism = determinism_settings(facts.execution.device != "cpu");
   session.report.execution = facts.execution;
   return model;
 }

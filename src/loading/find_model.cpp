@@ -26,13 +26,6 @@ fs::path hub_cache() {
   return fs::path(environment("HOME")) / ".cache" / "huggingface" / "hub";
 }
 
-/// "org/name": exactly one slash between plain names.
-bool looks_like_repository(const std::string& model) {
-  const std::size_t slash = model.find('/');
-  if (slash == std::string::npos || slash == 0 || slash + 1 == model.size()) return false;
-  return model.find('/', slash + 1) == std::string::npos && model[0] != '.' && model[0] != '~';
-}
-
 /// The revision that refs/main names; only the characters of a commit or branch name.
 std::string main_revision(const fs::path& repository) {
   std::string revision = read_small_file(repository / "refs" / "main", 256);
@@ -47,9 +40,15 @@ std::string main_revision(const fs::path& repository) {
 
 }  // namespace
 
+bool is_repository_name(const std::string& model) {
+  const std::size_t slash = model.find('/');
+  if (slash == std::string::npos || slash == 0 || slash + 1 == model.size()) return false;
+  return model.find('/', slash + 1) == std::string::npos && model[0] != '.' && model[0] != '~';
+}
+
 fs::path find_model(const std::string& model) {
   std::error_code error;
-  if (fs::exists(model, error) || !looks_like_repository(model)) return model;
+  if (fs::exists(model, error) || !is_repository_name(model)) return model;
   std::string folder = "models--" + model;
   folder.replace(folder.find('/'), 1, "--");
   const fs::path repository = hub_cache() / folder;

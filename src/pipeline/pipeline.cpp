@@ -17,6 +17,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/random.h"
 #include "ldm/core/text.h"
+#include "ldm/io/hash.h"
 #include "ldm/loading/components.h"
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/conditioning.h"
@@ -80,6 +81,7 @@ struct Wanted {
   int plan = 0;   ///< number of its plan
   int index = 0;  ///< k in its request
   at::Tensor context;
+  StageHashes stages;
 };
 
 std::uint64_t seed_of(std::span<const Plan> plans, const Wanted& image) {
@@ -107,15 +109,15 @@ struct Pipeline::Impl {
   std::vector<double> decode_seconds;
 
   std::vector<Wanted> encode(std::span<const Plan> plans);
-  at::Tensor denoise(std::span<const Plan> plans, std::span<const Wanted> images, int first,
+  at::Tensor denoise(std::span<const Plan> plans, std::span<Wanted> images, int first,
                      const RunCallbacks& callbacks);
   ImageResult decode(std::span<const Plan> plans, const Wanted& wanted, const at::Tensor& latents);
   void run(std::span<const Plan> plans, int batch_size, const RunCallbacks& callbacks);
 };
 
 /// Final latents [images, C, h, w] of a batch, whose first image is number `first` of the call.
-at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<const Wanted> images,
-                                   int first, const RunCallbacks& callbacks) {
+at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted> images, int first,
+                                   const RunCallbacks& callbacks) {
   const Plan& plan = plans[static_cast<std::size_t>(images.front().plan)];
   const PlannedScheduler planned = make_planned_scheduler(*components, plan);
   Scheduler& scheduler = *planned.scheduler;
@@ -129,6 +131,9 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<const 
   std::shared_ptr<const Conditioning> conditioning;
   if (draws_before_latents(plan.condition)) conditioning = condition();
   at::Tensor latents = start_latents(*components, plan, planned, images.front().index, randoms);
+  for (std::size_t k = 0; k < images.size(); ++k) {
+    images[k].stages.first_latents = tensor_sha256(latents[static_cast<std::int64_t>(k)]);
+  }
   if (!draws_before_latents(plan.condition)) conditioning = condition();
   components->unet.load();
   // The first step packs weights; from then on temporaries are all there is.
@@ -173,7 +178,12 @@ std::vector<Wanted> Pipeline::Impl::encode(std::span<const Plan> plans) {
     const Plan& plan = plans[static_cast<std::size_t>(number)];
     if (needs_text_encoder(*components, plan, texts)) components->text_encoder->load();
     const at::Tensor context = encode_prompts(*components, plan, texts);
-    for (int k = 0; k < plan.request.num_images; ++k) images.push_back({number, k, context});
+    StageHashes stages;
+    stages.tokens = tokens_sha256(plan);
+    stages.embeddings = tensor_sha256(context);
+    for (int k = 0; k < plan.request.num_images; ++k) {
+      images.push_back({number, k, context, stages});
+    }
   }
   text_seconds.push_back(watch.seconds());
   const bool keep = keep_text_encoder && !plans.front().request.low_memory;
@@ -192,13 +202,16 @@ ImageResult Pipeline::Impl::decode(std::span<const Plan> plans, const Wanted& wa
   result.seed = seed_of(plans, wanted);
   result.image = tensor_to_image(decode_latents(components->vae, latents));
   result.latents = tensor_to_latents(latents);
+  result.stages = wanted.stages;
+  result.stages.latents = sha256_hex(std::as_bytes(std::span(result.latents.values)));
+  result.stages.picture = sha256_hex(std::as_bytes(std::span(result.image.rgb)));
   decode_seconds.push_back(watch.seconds());
   return result;
 }
 
 void Pipeline::Impl::run(std::span<const Plan> plans, int batch_size,
                          const RunCallbacks& callbacks) {
-  const std::vector<Wanted> images = encode(plans);
+  std::vector<Wanted> images = encode(plans);
   const Request& request = plans.front().request;
   const auto size = static_cast<std::size_t>(std::max(1, batch_size));
   for (std::size_t first = 0; first < images.size(); first += size) {

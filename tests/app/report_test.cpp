@@ -34,8 +34,16 @@ RunFacts sample_facts() {
   facts.model_name = "sd15";
   facts.family = "Stable Diffusion 1.x";
   facts.execution = {"cpu", "A CPU", "fp32", "AVX2", 2};
+  facts.determinism = {{"float32_matmul", "ieee"}};
   facts.weights = {{"unet", std::string(64, 'a')}, {"vae", std::string(64, 'b')}};
   return facts;
+}
+
+ImageResult picture(std::uint64_t seed, int index) {
+  ImageResult result;
+  result.seed = seed;
+  result.index = index;
+  return result;
 }
 
 TEST_CASE("the parameters text is the one other tools read") {
@@ -51,7 +59,7 @@ TEST_CASE("the parameters text is the one other tools read") {
   facts.model_name = "a, b";
   facts.weights.clear();
   facts.loras = {{"x.safetensors", std::string(64, 'c'), 0.5, 3}};
-  CHECK(picture_settings(facts, 43, 1)["lora"] ==
+  CHECK(picture_settings(facts, picture(43, 1))["lora"] ==
         nlohmann::ordered_json::array(
             {{{"name", "x.safetensors"}, {"sha256", std::string(64, 'c')}, {"scale", 0.5}}}));
   CHECK(parameters_text(facts, 43) ==
@@ -62,10 +70,10 @@ TEST_CASE("the parameters text is the one other tools read") {
 
 TEST_CASE("metadata modes") {
   const RunFacts facts = sample_facts();
-  CHECK(picture_text(MetadataMode::kNone, facts, 42, 0).empty());
-  REQUIRE(picture_text(MetadataMode::kA1111, facts, 42, 0).size() == 1);
-  CHECK(picture_text(MetadataMode::kA1111, facts, 42, 0)[0].key == "parameters");
-  const auto full = picture_text(MetadataMode::kFull, facts, 43, 1);
+  CHECK(picture_text(MetadataMode::kNone, facts, picture(42, 0)).empty());
+  REQUIRE(picture_text(MetadataMode::kA1111, facts, picture(42, 0)).size() == 1);
+  CHECK(picture_text(MetadataMode::kA1111, facts, picture(42, 0))[0].key == "parameters");
+  const auto full = picture_text(MetadataMode::kFull, facts, picture(43, 1));
   REQUIRE(full.size() == 2);
   CHECK(full[1].key == "ldm-gen");
   const auto json = nlohmann::json::parse(full[1].value);
@@ -77,6 +85,8 @@ TEST_CASE("metadata modes") {
   CHECK(json["weights"]["unet"] == std::string(64, 'a'));
   CHECK(json["model"] == "sd15");
   CHECK(json["dtype"] == "fp32");
+  CHECK(json["determinism"]["float32_matmul"] == "ieee");
+  CHECK_FALSE(json.contains("stages"));
   CHECK(full[1].value.find('\n') == std::string::npos);
 }
 
@@ -84,7 +94,7 @@ TEST_CASE("a picture records its settings") {
   const test::TempDir dir;
   RunFacts facts = sample_facts();
   Image image{2, 1, {0, 1, 2, 3, 4, 5}};
-  const auto png = encode_png(image, picture_text(MetadataMode::kFull, facts, 42, 0));
+  const auto png = encode_png(image, picture_text(MetadataMode::kFull, facts, picture(42, 0)));
   const auto path = dir / "a.png";
   write_file_atomic(path, png, IfExists::kRefuse);
   const std::string job = job_hash(facts, 42);

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "ldm/io/png.h"
 #include "tests/support/run_program.h"
 #include "tests/support/temp_dir.h"
 
@@ -37,6 +39,20 @@ inline std::vector<nlohmann::json> events(const std::string& out) {
   std::vector<nlohmann::json> list;
   for (const std::string& line : lines(out)) list.push_back(nlohmann::json::parse(line));
   return list;
+}
+
+/// The text entries of a PNG file.
+inline std::vector<PngText> text_of(const std::filesystem::path& path) {
+  const std::string bytes = slurp(path);
+  return read_png_text(std::as_bytes(std::span(bytes)), path.string());
+}
+
+/// The settings that a picture records, or null.
+inline nlohmann::json settings_of(const std::filesystem::path& path) {
+  for (const PngText& text : text_of(path)) {
+    if (text.key == "ldm-gen") return nlohmann::json::parse(text.value);
+  }
+  return nullptr;
 }
 
 /// Names of all files below a folder, sorted.

@@ -37,14 +37,6 @@ void write_lora(const fs::path& path, const Args& layers) {
   write_safetensors(path, tensors, {}, IfExists::kReplace);
 }
 
-nlohmann::json settings_of(const fs::path& path) {
-  const std::string bytes = slurp(path);
-  for (const PngText& text : read_png_text(std::as_bytes(std::span(bytes)), path.string())) {
-    if (text.key == "ldm-gen") return nlohmann::json::parse(text.value);
-  }
-  return nullptr;
-}
-
 Args matching() { return {std::string("lora_unet_") + kBlock + "to_v"}; }
 
 }  // namespace
@@ -75,6 +67,23 @@ TEST_CASE("a LoRA changes the picture by its scale and is recorded in it") {
   const ProgramResult other =
       ldm_gen_in(dir, quick({"--lora", "style.safetensors:0.75", "-o", "full.png"}));
   CHECK(other.exit_code == 5);
+}
+
+TEST_CASE("a picture made with a LoRA is made again with it and its recorded scale") {
+  const TempDir dir;
+  write_lora(dir / "style.safetensors", matching());
+  write_lora(dir / "other.safetensors", {std::string("lora_unet_") + kBlock + "to_k"});
+  REQUIRE(ldm_gen_in(dir, quick({"--lora", "style.safetensors:0.5", "-o", "a.png"})).exit_code ==
+          0);
+  const ProgramResult lacking = ldm_gen_in(dir, {"replay", "a.png"});
+  CHECK(lacking.exit_code == 2);
+  CHECK_THAT(lacking.err, Contains("in this order: style.safetensors"));
+  const ProgramResult other = ldm_gen_in(dir, {"replay", "a.png", "--lora", "other.safetensors"});
+  CHECK(other.exit_code == 3);
+  CHECK_THAT(other.err, Contains("--lora other.safetensors is not the one it was made with"));
+  const ProgramResult again = ldm_gen_in(dir, {"replay", "a.png", "--lora", "style.safetensors"});
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
 }
 
 TEST_CASE("a LoRA's plan and config name it") {

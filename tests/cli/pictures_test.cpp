@@ -22,14 +22,6 @@ Args quick(Args more) {
   return args;
 }
 
-nlohmann::json settings_of(const fs::path& path) {
-  const std::string bytes = slurp(path);
-  for (const PngText& text : read_png_text(std::as_bytes(std::span(bytes)), path.string())) {
-    if (text.key == "ldm-gen") return nlohmann::json::parse(text.value);
-  }
-  return nullptr;
-}
-
 int largest_difference(const Image& a, const Image& b) {
   REQUIRE(a.rgb.size() == b.rgb.size());
   int most = 0;

@@ -42,11 +42,20 @@ void merge_journals(const std::string& folder, Console& console);
 /// Writes the page of the pictures below a folder.
 void make_gallery(const std::string& folder, const Options& options, Console& console);
 
+/// Makes a picture again from what it records and compares stage by stage. Throws Error::stopped
+/// (kPartial) where it comes out different, Error::input for a picture that cannot be used.
+void replay(const std::string& image, const Options& command_line, Session& session);
+
 /// Prints the completion script of a shell, or the manual page for "man".
 void print_completion(const std::string& kind, Console& console);
 
 /// The folder of the model that the user named, of $LDM_MODEL, or of the default model.
 std::filesystem::path resolve_model(const Options& options);
+
+/// Makes `options` name the model that a picture records as `name`, unless they name one: the first
+/// of $LDM_MODEL, the default model and the Hugging Face cache that goes by that name, else
+/// $LDM_MODEL whatever its name. Throws Error::usage when none is left.
+void choose_recorded_model(Options& options, const std::string& name);
 
 /// How a model is named in metadata: "org/name" as given, else its folder's name.
 std::string model_display_name(const Options& options, const std::filesystem::path& folder);

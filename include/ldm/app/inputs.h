@@ -45,6 +45,9 @@ void read_picture(const std::optional<std::string>& path, std::shared_ptr<const 
 /// The tensor `latents` of a safetensors file. Throws Error::input.
 std::shared_ptr<const LatentsData> read_latents(const std::string& path);
 
+/// Latents number `k` of several as [1, C, h, w]. Throws Error::input when there are fewer.
+std::shared_ptr<const LatentsData> one_of_latents(const LatentsData& all, std::int64_t k);
+
 /// Reads and checks prompts, init image and init latents. Throws Error::input.
 Inputs read_inputs(const Options& options);
 

@@ -12,7 +12,7 @@
 #include "ldm/core/execution_request.h"
 #include "ldm/io/png.h"
 #include "ldm/loading/lora_request.h"
-#include "ldm/pipeline/request.h"
+#include "ldm/pipeline/pipeline.h"
 
 namespace ldm::app {
 
@@ -36,6 +36,8 @@ struct RunFacts {
   std::string asked_dtype;          ///< empty where the machine decides
   std::vector<LoraUse> loras;
   std::map<std::string, std::string> weights;  ///< SHA-256 by component; empty before they are read
+  std::map<std::string, std::string> determinism;  ///< as `determinism_settings` says
+  int first_index = 0;  ///< number of the plan's first image among several init latents
 };
 
 /// A resolved request under the keys of the options, as config files spell them. Files and their
@@ -49,17 +51,17 @@ nlohmann::ordered_json loras_json(const RunFacts& facts);
 /// batch, the machine and the version. Two pictures of one hash are takes of the same wish.
 std::string job_hash(const RunFacts& facts, std::uint64_t seed);
 
-/// All that decides a picture (schema 1), without times, dates or paths, so that the same request
-/// gives the same bytes. `weights` is left out while it is empty.
-nlohmann::ordered_json picture_settings(const RunFacts& facts, std::uint64_t seed, int index);
+/// All that decides a picture (schema 1) and the hash of what each stage gave, without times, dates
+/// or paths, so that the same request gives the same bytes. What is empty is left out.
+nlohmann::ordered_json picture_settings(const RunFacts& facts, const ImageResult& result);
 
 /// The settings in the form of AUTOMATIC1111's "parameters" text, which many tools read. Its clip
 /// skip counts from 1 (diffusers' + 1).
 std::string parameters_text(const RunFacts& facts, std::uint64_t seed);
 
 /// The PNG text of one picture: "parameters", and in full mode "ldm-gen" with the settings.
-std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts, std::uint64_t seed,
-                                  int index);
+std::vector<PngText> picture_text(MetadataMode mode, const RunFacts& facts,
+                                  const ImageResult& result);
 
 /// The settings that a whole and undamaged PNG records; null for any other bytes.
 nlohmann::json settings_in_png(std::span<const std::byte> png);

@@ -134,6 +134,7 @@ struct CommandSpec {
   std::string_view argument;  ///< its one positional argument: a name, legal words "a|b", or empty
   std::string_view help;
   std::span<const std::string_view> options;
+  std::string_view more = {};  ///< what else its help says
 };
 
 /// The subcommands, in the order of the help.

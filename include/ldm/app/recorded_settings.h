@@ -1,5 +1,6 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,8 +23,27 @@ struct Setting {
 /// that is no JSON object.
 std::vector<Setting> recorded_settings(std::span<const PngText> text, const std::string& name);
 
+/// The JSON object of a picture's "ldm-gen" text. Error::input naming `name` where it is none.
+nlohmann::json parse_settings(const std::string& text, const std::string& name);
+
 /// The value of that name, or null.
 const std::string* find_setting(std::span<const Setting> settings, std::string_view name);
+
+/// An option that decides pictures and names no file; the value that may be left out, whatever the
+/// model, or a line break.
+struct DecidingOption {
+  std::string_view key;
+  std::string_view neutral;
+};
+std::span<const DecidingOption> deciding_options();
+
+/// A file that a picture was made from, of which it records only the hash.
+struct RecordedFile {
+  std::string_view hash;  ///< the setting, "init_image_sha256"
+  std::string_view flag;
+  std::string_view placeholder;
+};
+std::span<const RecordedFile> recorded_files();
 
 /// A command that makes a picture again.
 struct PictureCommand {

@@ -77,6 +77,9 @@ ModelFiles open_model(const std::filesystem::path& path, const std::string& pred
 /// ($HF_HOME, refs/main). Never the network. Throws Error::model with what was looked at.
 std::filesystem::path find_model(const std::string& model);
 
+/// Whether a name can be that of a repository, "org/name", and no path.
+bool is_repository_name(const std::string& model);
+
 /// The model used when none is named: weights/default beside the source or the installed program.
 std::filesystem::path default_model();
 

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "ldm/pipeline/request.h"
+#include "ldm/pipeline/stage_hashes.h"
 
 namespace ldm {
 
@@ -29,6 +30,7 @@ struct ImageResult {
   std::uint64_t seed = 0;  ///< request seed + k
   Image image;
   LatentsData latents;  ///< [1, C, h, w]
+  StageHashes stages;
 };
 
 /// Seconds by stage, of everything `Pipeline::run` did so far; medians where more than one.

@@ -108,18 +108,4 @@ at::Tensor onednn_conv2d(const at::Tensor& x, const at::Tensor& packed, const at
   return op.call(x, packed, optional(bias), paddings, strides, dilations, 1, "none", Scalars(), "");
 }
 
-at::Tensor onednn_conv2d_add(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
-                             std::int64_t stride, std::int64_t padding, const at::Tensor& other) {
-  static const auto op = find_operator<at::Tensor(
-      const at::Tensor&, const at::Tensor&, const at::Tensor&, const OptionalTensor&, Ints, Ints,
-      Ints, std::int64_t, std::string_view, std::optional<at::Scalar>,
-      std::optional<std::string_view>, Scalars, std::optional<std::string_view>)>(
-      "mkldnn::_convolution_pointwise", "binary");
-  const std::array<std::int64_t, 2> paddings = {padding, padding};
-  const std::array<std::int64_t, 2> strides = {stride, stride};
-  const std::array<std::int64_t, 2> dilations = {1, 1};
-  return op.call(x, other, packed, optional(bias), paddings, strides, dilations, 1, "add",
-                 std::nullopt, std::nullopt, Scalars(), std::nullopt);
-}
-
 }  // namespace ldm

@@ -49,25 +49,23 @@ AttentionKeyValue AttentionImpl::project_key_value(const at::Tensor& context) co
   return {split_heads(to_k->forward(context)), split_heads(to_v->forward(context))};
 }
 
-at::Tensor AttentionImpl::mix(const at::Tensor& query, const AttentionKeyValue& context,
-                              const at::Tensor& residual) const {
+at::Tensor AttentionImpl::mix(const at::Tensor& query, const AttentionKeyValue& context) const {
   const at::Tensor mixed =
       packed_ && attention_serves(query)
           ? attention(query, context.key, context.value)
           : at::scaled_dot_product_attention(query, context.key, context.value);
-  return (*to_out)[0]->forward(mixed.transpose(1, 2).flatten(2), residual);
+  return (*to_out)[0]->forward(mixed.transpose(1, 2).flatten(2));
 }
 
-at::Tensor AttentionImpl::attend(const at::Tensor& hidden_states, const AttentionKeyValue& context,
-                                 const at::Tensor& residual) const {
-  return mix(split_heads(to_q->forward(hidden_states)), context, residual);
+at::Tensor AttentionImpl::attend(const at::Tensor& hidden_states,
+                                 const AttentionKeyValue& context) const {
+  return mix(split_heads(to_q->forward(hidden_states)), context);
 }
 
-at::Tensor AttentionImpl::attend_to_itself(const at::Tensor& hidden_states,
-                                           const at::Tensor& residual) const {
-  if (!joined_) return attend(hidden_states, project_key_value(hidden_states), residual);
+at::Tensor AttentionImpl::attend_to_itself(const at::Tensor& hidden_states) const {
+  if (!joined_) return attend(hidden_states, project_key_value(hidden_states));
   const auto parts = joined_->forward(hidden_states).chunk(3, -1);
-  return mix(split_heads(parts[0]), {split_heads(parts[1]), split_heads(parts[2])}, residual);
+  return mix(split_heads(parts[0]), {split_heads(parts[1]), split_heads(parts[2])});
 }
 
 void AttentionImpl::pack() {
@@ -86,8 +84,7 @@ void AttentionImpl::unpack() {
 }
 
 at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
-                                  const at::Tensor& encoder_hidden_states,
-                                  const at::Tensor& residual) const {
+                                  const at::Tensor& encoder_hidden_states) const {
   const bool is_image = hidden_states.dim() == 4;
   at::Tensor tokens = hidden_states;
   if (group_norm) {
@@ -95,12 +92,11 @@ at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
                       : group_norm->forward(tokens.transpose(1, 2)).transpose(1, 2);
   }
   if (is_image) tokens = to_tokens(tokens);
-  at::Tensor before = residual;
-  if (residual_connection_) before = is_image ? to_tokens(hidden_states) : hidden_states;
   at::Tensor output = encoder_hidden_states.defined()
-                          ? attend(tokens, project_key_value(encoder_hidden_states), before)
-                          : attend_to_itself(tokens, before);
+                          ? attend(tokens, project_key_value(encoder_hidden_states))
+                          : attend_to_itself(tokens);
   if (is_image) output = from_tokens(output, hidden_states);
+  if (residual_connection_) output = output + hidden_states;
   return rescale_output_factor_ == 1.0 ? output : output / rescale_output_factor_;
 }
 

@@ -41,8 +41,8 @@ FeedForwardImpl::FeedForwardImpl(std::int64_t dim) {
   project_out = net->register_module("2", Linear(inner_dim, dim));
 }
 
-at::Tensor FeedForwardImpl::forward(const at::Tensor& x, const at::Tensor& residual) const {
-  return project_out->forward(geglu->forward(x), residual);
+at::Tensor FeedForwardImpl::forward(const at::Tensor& x) const {
+  return project_out->forward(geglu->forward(x));
 }
 
 }  // namespace ldm::nn

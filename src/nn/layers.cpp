@@ -49,14 +49,10 @@ LinearImpl::LinearImpl(std::int64_t in_features, std::int64_t out_features, bool
   if (has_bias) bias = register_parameter("bias", unallocated({out_features}));
 }
 
-at::Tensor LinearImpl::forward(const at::Tensor& x, const at::Tensor& residual) const {
-  if (packed_.defined()) {
-    return residual.defined() ? onednn_linear_add(x, packed_, bias, residual)
-                              : onednn_linear(x, packed_, bias);
-  }
-  at::Tensor output = at::linear(x, weight, optional(bias));
-  if (lora_b_) output = output + lora_scale_ * lora_b_->forward(lora_a_->forward(x));
-  return residual.defined() ? output + residual : output;
+at::Tensor LinearImpl::forward(const at::Tensor& x) const {
+  if (packed_.defined()) return onednn_linear(x, packed_, bias);
+  const at::Tensor output = at::linear(x, weight, optional(bias));
+  return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
 }
 
 void LinearImpl::add_lora(std::int64_t rank, double scale) {
@@ -84,11 +80,11 @@ Conv2dImpl::Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels,
   if (has_bias) bias = register_parameter("bias", unallocated({out_channels}));
 }
 
-at::Tensor Conv2dImpl::forward(const at::Tensor& x, const at::Tensor& residual) const {
-  if (pack_) return forward_packed(x, residual);
-  at::Tensor output = at::conv2d(x, weight, optional(bias), {stride, stride}, {padding, padding});
-  if (lora_b_) output = output + lora_scale_ * lora_b_->forward(lora_a_->forward(x));
-  return residual.defined() ? output + residual : output;
+at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
+  if (pack_) return forward_packed(x);
+  const at::Tensor output =
+      at::conv2d(x, weight, optional(bias), {stride, stride}, {padding, padding});
+  return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
 }
 
 void Conv2dImpl::add_lora(std::int64_t rank, double scale) {
@@ -100,7 +96,7 @@ void Conv2dImpl::add_lora(std::int64_t rank, double scale) {
   lora_scale_ = scale;
 }
 
-at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x, const at::Tensor& residual) const {
+at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x) const {
   if (!packed_.defined() || x.sizes() != packed_for_) {
     // The best layout depends on the size of the input; weights must stay ordinary tensors.
     const c10::InferenceMode ordinary(false);
@@ -109,8 +105,7 @@ at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x, const at::Tensor& res
     packed_for_ = x.sizes().vec();
     release(weight);
   }
-  if (!residual.defined()) return onednn_conv2d(x, packed_, bias, stride, padding);
-  return onednn_conv2d_add(x, packed_, bias, stride, padding, residual);
+  return onednn_conv2d(x, packed_, bias, stride, padding);
 }
 
 void Conv2dImpl::pack() { pack_ = onednn_serves(weight); }

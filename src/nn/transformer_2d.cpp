@@ -39,10 +39,10 @@ at::Tensor BasicTransformerBlockImpl::forward(const at::Tensor& hidden_states,
                                               const at::Tensor& encoder_hidden_states) const {
   const at::Tensor self = only_cross_attention_ ? encoder_hidden_states : at::Tensor();
   at::Tensor hidden = match_text(hidden_states, self);
-  hidden = attn1->forward(norm1->forward(hidden), self, hidden);
+  hidden = attn1->forward(norm1->forward(hidden), self) + hidden;
   hidden = match_text(hidden, encoder_hidden_states);
-  hidden = attn2->forward(norm2->forward(hidden), encoder_hidden_states, hidden);
-  return ff->forward(norm3->forward(hidden), hidden);
+  hidden = attn2->forward(norm2->forward(hidden), encoder_hidden_states) + hidden;
+  return ff->forward(norm3->forward(hidden)) + hidden;
 }
 
 Transformer2DModelImpl::Transformer2DModelImpl(const Transformer2DOptions& options) {
@@ -75,8 +75,9 @@ at::Tensor Transformer2DModelImpl::forward(const at::Tensor& hidden_states,
     tokens = block->forward(tokens, encoder_hidden_states);
   }
   const at::Tensor input = repeat_batch(hidden_states, tokens.size(0));
-  return linear_out ? from_tokens(linear_out->forward(tokens, to_tokens(input)), input)
-                    : conv_out->forward(from_tokens(tokens, input), input);
+  const at::Tensor output = linear_out ? from_tokens(linear_out->forward(tokens), input)
+                                       : conv_out->forward(from_tokens(tokens, input));
+  return output + input;
 }
 
 }  // namespace ldm::nn

@@ -43,8 +43,4 @@ at::Tensor onednn_unpack(const at::Tensor& packed);
 at::Tensor onednn_conv2d(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
                          std::int64_t stride, std::int64_t padding);
 
-/// As above plus `other`, of the output's shape, in one pass. Reference: at::conv2d(…) + other.
-at::Tensor onednn_conv2d_add(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
-                             std::int64_t stride, std::int64_t padding, const at::Tensor& other);
-
 }  // namespace ldm

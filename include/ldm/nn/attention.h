@@ -43,18 +43,15 @@ at::Tensor from_tokens(const at::Tensor& tokens, const at::Tensor& like);
 struct AttentionImpl : torch::nn::Module {
   explicit AttentionImpl(const AttentionOptions& options);
   /// hidden_states [B, N, query_dim] or [B, query_dim, H, W] → the same shape, attending to
-  /// encoder_hidden_states [B, S, cross_attention_dim] or, where undefined, to itself; plus
-  /// `residual` [B, N, query_dim] where that is defined.
-  at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& encoder_hidden_states = {},
-                     const at::Tensor& residual = {}) const;
+  /// encoder_hidden_states [B, S, cross_attention_dim] or, where undefined, to itself.
+  at::Tensor forward(const at::Tensor& hidden_states,
+                     const at::Tensor& encoder_hidden_states = {}) const;
   /// context [B, S, cross_attention_dim] → its keys and values.
   AttentionKeyValue project_key_value(const at::Tensor& context) const;
-  /// hidden_states [B, N, query_dim] → [B, N, query_dim], without the norm; plus `residual`.
-  at::Tensor attend(const at::Tensor& hidden_states, const AttentionKeyValue& context,
-                    const at::Tensor& residual = {}) const;
+  /// hidden_states [B, N, query_dim] → [B, N, query_dim], without the norm and the residual.
+  at::Tensor attend(const at::Tensor& hidden_states, const AttentionKeyValue& context) const;
   /// The same where queries, keys and values come of one input.
-  at::Tensor attend_to_itself(const at::Tensor& hidden_states,
-                              const at::Tensor& residual = {}) const;
+  at::Tensor attend_to_itself(const at::Tensor& hidden_states) const;
   void pack();    ///< see nn/pack.h
   void unpack();  ///< see nn/pack.h
 
@@ -66,8 +63,7 @@ struct AttentionImpl : torch::nn::Module {
 
  private:
   at::Tensor split_heads(const at::Tensor& x) const;
-  at::Tensor mix(const at::Tensor& query, const AttentionKeyValue& context,
-                 const at::Tensor& residual) const;
+  at::Tensor mix(const at::Tensor& query, const AttentionKeyValue& context) const;
 
   std::int64_t heads_;
   bool cross_;

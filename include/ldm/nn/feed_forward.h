@@ -27,12 +27,11 @@ struct GEGLUImpl : torch::nn::Module {
 };
 TORCH_MODULE(GEGLU);
 
-/// GEGLU to four times the width and a projection back, plus `residual` where defined.
-/// x [..., dim] → [..., dim].
+/// GEGLU to four times the width and a projection back. x [..., dim] → [..., dim].
 /// Source: diffusers' FeedForward with activation_fn "geglu".
 struct FeedForwardImpl : torch::nn::Module {
   explicit FeedForwardImpl(std::int64_t dim);
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual = {}) const;
+  at::Tensor forward(const at::Tensor& x) const;
 
   /// Slots 0 (GEGLU) and 2 (Linear); diffusers' slot 1 is a Dropout.
   std::shared_ptr<torch::nn::Module> net;

@@ -23,11 +23,10 @@ bool is_unallocated(const at::Tensor& parameter);
 /// has as many. Keeps the memory format. `batch` is a multiple of B.
 at::Tensor repeat_batch(const at::Tensor& x, std::int64_t batch);
 
-/// y = x Wᵀ + b, plus `residual` [..., out] where defined. x [..., in] → [..., out].
-/// torch.nn.Linear's names and shapes, no random init.
+/// y = x Wᵀ + b. x [..., in] → [..., out]. torch.nn.Linear's names and shapes, no random init.
 struct LinearImpl : torch::nn::Module {
   LinearImpl(std::int64_t in_features, std::int64_t out_features, bool bias = true);
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual = {}) const;
+  at::Tensor forward(const at::Tensor& x) const;
   void pack();                                     ///< see nn/pack.h
   void unpack();                                   ///< see nn/pack.h
   void add_lora(std::int64_t rank, double scale);  ///< see nn/lora.h
@@ -45,12 +44,11 @@ struct LinearImpl : torch::nn::Module {
 };
 TORCH_MODULE(Linear);
 
-/// 2-D cross-correlation, plus `residual` where defined. x [B, in, H, W] → [B, out, H', W'].
-/// torch.nn.Conv2d's names and shapes.
+/// 2-D cross-correlation. x [B, in, H, W] → [B, out, H', W']. torch.nn.Conv2d's names and shapes.
 struct Conv2dImpl : torch::nn::Module {
   Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel_size,
              std::int64_t stride = 1, std::int64_t padding = 0, bool bias = true);
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual = {}) const;
+  at::Tensor forward(const at::Tensor& x) const;
   void pack();                                     ///< see nn/pack.h
   void unpack();                                   ///< see nn/pack.h
   void add_lora(std::int64_t rank, double scale);  ///< see nn/lora.h
@@ -61,7 +59,7 @@ struct Conv2dImpl : torch::nn::Module {
   std::int64_t padding;
 
  private:
-  at::Tensor forward_packed(const at::Tensor& x, const at::Tensor& residual) const;
+  at::Tensor forward_packed(const at::Tensor& x) const;
 
   bool pack_ = false;
   mutable at::Tensor packed_;  ///< for inputs of `packed_for_`; made at the first forward

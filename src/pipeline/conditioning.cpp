@@ -130,6 +130,16 @@ at::Tensor combine_branches(const Plan& plan, const at::Tensor& predictions) {
   return rescale_guidance(guided, parts[1], request.guidance_rescale);
 }
 
+/// Whether a denoiser is given an image's latents once for all its texts, image by image: what
+/// comes before the first attention to a text is then computed once. Only on a CPU and for latents
+/// that keep it busy alone; and whatever the batch, so that no picture depends on its company.
+bool shares_latents(const Plan& plan, const Conditioning& conditioning, const at::Tensor& latents) {
+  constexpr std::int64_t kLeastPixels = 64 * 64;
+  return plan.branches > 1 && conditioning.context.defined() && !conditioning.channels.defined() &&
+         !conditioning.class_labels.defined() && latents.device().is_cpu() &&
+         latents.size(2) * latents.size(3) >= kLeastPixels;
+}
+
 }  // namespace
 
 bool needs_text_encoder(const Components& c, const Plan& plan, const TextCache& cache) {
@@ -193,15 +203,26 @@ at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& c
                           const at::Tensor& model_input, double timestep) {
   const models::DenoiserImpl& unet = c.unet.get();
   const Execution& execution = c.execution;
-  at::Tensor sample = model_input.to(execution.dtype);
-  if (conditioning.channels.defined()) {
-    sample = at::cat({sample.repeat({plan.branches, 1, 1, 1}), conditioning.channels}, 1);
-  }
+  const at::Tensor latents = model_input.to(execution.dtype);
   const at::Tensor t =
       at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
-  const at::Tensor predictions = unet.denoise(sample.contiguous(execution.memory_format), t,
-                                              conditioning.context, conditioning.class_labels);
-  return combine_branches(plan, predictions.to(at::kFloat));
+  const auto denoise = [&](const at::Tensor& sample, const at::Tensor& context) {
+    const at::Tensor prediction = unet.denoise(sample.contiguous(execution.memory_format), t,
+                                               context, conditioning.class_labels);
+    return prediction.to(at::kFloat);
+  };
+  if (!shares_latents(plan, conditioning, latents)) {
+    at::Tensor sample = latents.repeat({plan.branches, 1, 1, 1});
+    if (conditioning.channels.defined()) sample = at::cat({sample, conditioning.channels}, 1);
+    return combine_branches(plan, denoise(sample, conditioning.context));
+  }
+  std::vector<at::Tensor> images;
+  const at::Tensor contexts = conditioning.context.unflatten(0, {plan.branches, latents.size(0)});
+  for (std::int64_t b = 0; b < latents.size(0); ++b) {
+    images.push_back(
+        combine_branches(plan, denoise(latents.narrow(0, b, 1), contexts.select(1, b))));
+  }
+  return at::cat(images);
 }
 
 }  // namespace ldm

@@ -244,4 +244,36 @@ TEST_CASE("metadata, quiet and timings") {
 }
 
 }  // namespace
+TEST_CASE("large pictures of a batch have the numbers that they have alone") {
+  const TempDir dir;
+  const auto latents = [&](const std::string& batch_size) {
+    const std::string file = "latents-" + batch_size + ".safetensors";
+    REQUIRE(ldm_gen_in(dir, {"--model",
+                             LDM_SOURCE_DIR "/tests/golden/runs/sd1",
+                             "-p",
+                             "a cat",
+                             "-s",
+                             "1",
+                             "-N",
+                             "3",
+                             "--batch-size",
+                             batch_size,
+                             "--steps",
+                             "2",
+                             "-W",
+                             "512",
+                             "-H",
+                             "512",
+                             "--threads",
+                             "2",
+                             "--save-latents",
+                             file,
+                             "-o",
+                             batch_size + ".png"})
+                .exit_code == 0);
+    return slurp(dir.path() / file);
+  };
+  CHECK(latents("1") == latents("3"));
+}
+
 }  // namespace ldm::test

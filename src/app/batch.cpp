@@ -193,7 +193,7 @@ void Batch::announce() {
 void Batch::find_done(std::vector<std::size_t>& missing) {
   std::vector<std::string> others;
   for (std::size_t i : missing) {
-    const BatchFolder::State state = folder_.state(tasks_[i]);
+    const BatchFolder::State state = folder_.state(tasks_[i], settings_.metadata);
     if (state == BatchFolder::State::kDone) {
       done_.insert(i);
       ++session_.report.skipped;
@@ -263,7 +263,8 @@ void Batch::make_group(std::vector<std::size_t> group) {
   std::vector<std::size_t> mine;
   for (const std::size_t i : group) {
     if (!folder_.claim(tasks_[i])) continue;
-    if (settings_.shared && folder_.state(tasks_[i]) == BatchFolder::State::kDone) {
+    if (settings_.shared &&
+        folder_.state(tasks_[i], settings_.metadata) == BatchFolder::State::kDone) {
       folder_.release(tasks_[i]);
       done_.insert(i);
       ++session_.report.skipped;

@@ -35,7 +35,7 @@ BatchFolder::BatchFolder(const std::string& path, const Shard& shard, bool share
   before_ = read_journals(folder_);
 }
 
-BatchFolder::State BatchFolder::state(const Task& task) const {
+BatchFolder::State BatchFolder::state(const Task& task, MetadataMode metadata) const {
   const auto bytes = folder_.read(task.name, kMostPictureBytes);
   if (!bytes) return folder_.exists(task.name) ? State::kOther : State::kMissing;
   const auto png = std::as_bytes(std::span(*bytes));
@@ -44,7 +44,9 @@ BatchFolder::State BatchFolder::state(const Task& task) const {
     return text_of(settings, "job") == task.hash ? State::kDone : State::kOther;
   }
   const auto noted = before_.images.find(task.name);
-  if (noted == before_.images.end()) return State::kOther;
+  if (noted == before_.images.end()) {
+    return metadata == MetadataMode::kNone ? State::kMissing : State::kOther;
+  }
   const bool same = text_of(noted->second, "job") == task.hash &&
                     text_of(noted->second, "sha256") == sha256_hex(png);
   return same ? State::kDone : State::kOther;

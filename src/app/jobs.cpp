@@ -4,8 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "ldm/app/check_options.h"
 #include "ldm/app/inputs.h"
-#include "ldm/app/resolve.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/json.h"

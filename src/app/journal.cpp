@@ -47,26 +47,6 @@ std::optional<std::uint64_t> number_field(const nlohmann::json& entry, const cha
   return found->get<std::uint64_t>();
 }
 
-void add(JournalSummary& summary, nlohmann::json entry) {
-  const std::string event = text_field(entry, "event");
-  if (event == "run") {
-    if (!summary.seed) summary.seed = number_field(entry, "seed");
-    const auto pictures = static_cast<std::int64_t>(number_field(entry, "pictures").value_or(0));
-    summary.pictures = std::max(summary.pictures, pictures);
-    return;
-  }
-  const auto number = number_field(entry, "index");
-  if (!number) return;
-  const auto index = static_cast<std::int64_t>(*number);
-  const std::string path = text_field(entry, "path");
-  if (event == "failed") {
-    summary.failed[index] = std::move(entry);
-  } else if (event == "image" && !path.empty()) {
-    summary.failed.erase(index);
-    summary.images[path] = std::move(entry);
-  }
-}
-
 }  // namespace
 
 std::string journal_line(const nlohmann::ordered_json& entry) {
@@ -94,13 +74,33 @@ bool is_journal_name(const std::string& name) {
   return name == "journal.jsonl" || (name.starts_with("journal-") && name.ends_with(".jsonl"));
 }
 
+void add_entry(JournalSummary& summary, nlohmann::json entry) {
+  const std::string event = text_field(entry, "event");
+  if (event == "run") {
+    if (!summary.seed) summary.seed = number_field(entry, "seed");
+    const auto pictures = static_cast<std::int64_t>(number_field(entry, "pictures").value_or(0));
+    summary.pictures = std::max(summary.pictures, pictures);
+    return;
+  }
+  const auto number = number_field(entry, "index");
+  if (!number) return;
+  const auto index = static_cast<std::int64_t>(*number);
+  const std::string path = text_field(entry, "path");
+  if (event == "failed") {
+    summary.failed[index] = std::move(entry);
+  } else if (event == "image" && !path.empty()) {
+    summary.failed.erase(index);
+    summary.images[path] = std::move(entry);
+  }
+}
+
 JournalSummary read_journals(const OutputFolder& folder) {
   JournalSummary summary;
   for (const std::string& name : folder.files()) {
     if (!is_journal_name(name)) continue;
     const auto text = folder.read(name, kMostBytes);
     if (!text) continue;
-    for (nlohmann::json& entry : read_journal(*text)) add(summary, std::move(entry));
+    for (nlohmann::json& entry : read_journal(*text)) add_entry(summary, std::move(entry));
   }
   return summary;
 }

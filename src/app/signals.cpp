@@ -27,7 +27,9 @@ void install_signal_handlers() {
   for (const int signal : {SIGINT, SIGTERM}) {
     sigaction(signal, &stop, nullptr);
   }
-  ::signal(SIGPIPE, SIG_IGN);
+  for (const int signal : {SIGPIPE, SIGXFSZ}) {
+    ::signal(signal, SIG_IGN);
+  }
 }
 
 int received_signal() { return g_signal.load(); }

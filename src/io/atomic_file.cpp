@@ -287,18 +287,21 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 }
 
 void AtomicFile::commit() {
+  if (!commit_unless_taken()) throw exists_error(state_->path);
+}
+
+bool AtomicFile::commit_unless_taken() {
   State& s = *state_;
   // A failed fsync is final: the kernel may drop the pages, so a second one proves nothing.
   if (::fsync(s.file.get()) != 0 || !s.file.close_checked()) {
     throw write_error(s.path, errno, s.needed, s.folder.get());
   }
-  if (!take_name(s.folder.get(), s.temporary, s.path, s.needed, s.if_exists)) {
-    throw exists_error(s.path);
-  }
+  if (!take_name(s.folder.get(), s.temporary, s.path, s.needed, s.if_exists)) return false;
   // Some file systems cannot sync a folder and say EINVAL.
   if (::fsync(s.folder.get()) != 0 && errno != EINVAL) {
     throw write_error(s.path, errno, s.needed, s.folder.get());
   }
+  return true;
 }
 
 void write_parts_atomic(int folder, const fs::path& path, Parts parts, IfExists if_exists) {
@@ -311,12 +314,8 @@ void write_parts_atomic(int folder, const fs::path& path, Parts parts, IfExists 
   if (is_identical()) return;
   AtomicFile file(folder, path, needed, if_exists);
   for (const auto& part : parts) file.append(part);
-  try {
-    file.commit();
-  } catch (const Error&) {
-    // Another process may have written the same meanwhile.
-    if (!is_identical()) throw;
-  }
+  // Another process may have written the same meanwhile.
+  if (!file.commit_unless_taken() && !is_identical()) throw exists_error(path);
 }
 
 void write_parts_atomic(const fs::path& path, Parts parts, IfExists if_exists) {

@@ -1,13 +1,17 @@
 #include "ldm/io/folder_lock.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "ldm/core/error.h"
@@ -23,12 +27,17 @@ constexpr std::int64_t kModeByte = 0;  ///< exclusively: one process alone; shar
 constexpr std::int64_t kShards = std::int64_t{1} << 32;
 constexpr std::int64_t kClaims = std::int64_t{1} << 56;
 
-bool set_lock(int fd, short type, std::int64_t byte) {
+struct flock lock_of(short type, std::int64_t byte) {
   struct flock lock {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_start = byte;
   lock.l_len = 1;
+  return lock;
+}
+
+bool set_lock(int fd, short type, std::int64_t byte) {
+  struct flock lock = lock_of(type, byte);
   int result = -1;
   do {
     result = ::fcntl(fd, F_OFD_SETLK, &lock);
@@ -38,12 +47,33 @@ bool set_lock(int fd, short type, std::int64_t byte) {
 
 bool taken_by_another() { return errno == EAGAIN || errno == EACCES; }
 
-/// "process 1234 on host": what a process that has the folder alone leaves in the file.
+/// Whether one process has the folder alone.
+bool has_one_holder(int fd) {
+  struct flock lock = lock_of(F_RDLCK, kModeByte);
+  return ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+}
+
+/// Whether a text "process 1234 on host" can be of a process that runs.
+bool names_running(const std::string& text) {
+  int pid = 0;
+  return std::sscanf(text.c_str(), "process %d ", &pid) == 1 && pid > 0 &&
+         (::kill(pid, 0) == 0 || errno != ESRCH);
+}
+
+/// "process 1234 on host": what a process that has the folder alone leaves in the file. It does so
+/// just after it has locked it; until then the file is empty, or names one that was killed.
 std::string holder(int fd) {
+  constexpr int kTries = 50;
+  constexpr auto kPause = std::chrono::milliseconds(2);
   std::array<char, 256> text{};
-  const ssize_t got = ::pread(fd, text.data(), text.size() - 1, 0);
-  return got > 0 ? escape_control(std::string(text.data(), static_cast<std::size_t>(got)))
-                 : "other processes";
+  std::string name = "other processes";
+  for (int i = 0; i < kTries && has_one_holder(fd); ++i) {
+    const ssize_t got = ::pread(fd, text.data(), text.size() - 1, 0);
+    if (got > 0) name.assign(text.data(), static_cast<std::size_t>(got));
+    if (got > 0 && names_running(name)) break;
+    std::this_thread::sleep_for(kPause);
+  }
+  return escape_control(name);
 }
 
 void write_holder(int fd, bool alone) {
@@ -76,9 +106,15 @@ struct FolderLock::State {
                         "the folder with --shared or --shard");
   }
 
-  void lock(short type, std::int64_t byte, const std::string& taken) const {
-    if (set_lock(fd, type, byte)) return;
-    if (taken_by_another()) throw_locked(taken);
+  /// Takes the whole folder, alone or beside others.
+  void lock_folder(short type) const {
+    if (!lock(type, kModeByte)) throw_locked(cat("is being written to by ", holder(fd)));
+  }
+
+  /// False when another process has it.
+  bool lock(short type, std::int64_t byte) const {
+    if (set_lock(fd, type, byte)) return true;
+    if (taken_by_another()) return false;
     throw Error::output(cat(folder->path().string(), ": cannot lock: ", std::strerror(errno)));
   }
 
@@ -113,8 +149,7 @@ FolderLock::~FolderLock() = default;
 FolderLock FolderLock::alone(const OutputFolder& folder) {
   for (;;) {
     auto state = open(folder);
-    const std::string who = cat("is being written to by ", holder(state->fd));
-    state->lock(F_WRLCK, kModeByte, who);
+    state->lock_folder(F_WRLCK);
     if (!state->is_current()) continue;
     write_holder(state->fd, /*alone=*/true);
     return FolderLock(std::move(state));
@@ -124,7 +159,7 @@ FolderLock FolderLock::alone(const OutputFolder& folder) {
 FolderLock FolderLock::shared(const OutputFolder& folder) {
   for (;;) {
     auto state = open(folder);
-    state->lock(F_RDLCK, kModeByte, cat("is being written to by ", holder(state->fd)));
+    state->lock_folder(F_RDLCK);
     if (!state->is_current()) continue;
     write_holder(state->fd, /*alone=*/false);
     return FolderLock(std::move(state));
@@ -134,8 +169,9 @@ FolderLock FolderLock::shared(const OutputFolder& folder) {
 FolderLock FolderLock::shard(const OutputFolder& folder, std::int64_t index, std::int64_t count) {
   FolderLock lock = shared(folder);
   constexpr std::int64_t kMostShards = std::int64_t{1} << 20;
-  lock.state_->lock(F_WRLCK, kShards + count * kMostShards + index,
-                    cat("shard ", index, "/", count, " is running already"));
+  if (!lock.state_->lock(F_WRLCK, kShards + count * kMostShards + index)) {
+    lock.state_->throw_locked(cat("shard ", index, "/", count, " is running already"));
+  }
   return lock;
 }
 

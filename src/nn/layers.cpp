@@ -99,7 +99,9 @@ void Conv2dImpl::add_lora(std::int64_t rank, double scale) {
 at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x) const {
   if (!packed_.defined() || x.sizes() != packed_for_) {
     // The best layout depends on the size of the input; weights must stay ordinary tensors.
+    // Recorded for gradients, each packing would keep the one before it.
     const c10::InferenceMode ordinary(false);
+    const c10::AutoGradMode no_grad(false);
     const at::Tensor plain = packed_.defined() ? onednn_unpack(packed_) : weight;
     packed_ = onednn_pack_conv2d(plain, stride, padding, x.sizes());
     packed_for_ = x.sizes().vec();

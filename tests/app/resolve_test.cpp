@@ -13,12 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string problems(const Options& options) {
-  std::string text;
-  for (const Problem& problem : check_options(options)) text += problem.message + "\n";
-  return text;
-}
-
 ErrorCode code_of(const std::function<void()>& action) {
   try {
     action();
@@ -26,44 +20,6 @@ ErrorCode code_of(const std::function<void()>& action) {
     return error.code();
   }
   return static_cast<ErrorCode>(0);
-}
-
-TEST_CASE("odd sizes name the nearest legal ones") {
-  Options options;
-  options.width = 517;
-  options.height = 512;
-  CHECK(problems(options) == "517x512: width must be a multiple of 8: 512 or 520\n");
-  options.height = 99;
-  CHECK(problems(options) ==
-        "517x99: width must be a multiple of 8: 512 or 520, height must be a multiple of 8: 96 or "
-        "104\n");
-  options.height.reset();
-  CHECK(problems(options) == "width 517: width must be a multiple of 8: 512 or 520\n");
-  options.width = 0;
-  CHECK(problems(options).find("--width: 0 is not within") == 0);
-  options.width = -8;
-  CHECK(problems(options).find("--width: -8 is not within") == 0);
-  options.width = 8192;
-  options.height = 8192;
-  CHECK(problems(options).empty());
-  options.height = 8200;
-  CHECK(problems(options).find("at most 67108864 pixels") != std::string::npos);
-}
-
-TEST_CASE("options that need or exclude each other") {
-  Options options;
-  options.strength = 0.5;
-  CHECK(problems(options).find("--strength needs") != std::string::npos);
-  options.init_image = "a.png";
-  CHECK(problems(options).empty());
-  options.guidance_rescale = 0.7;
-  CHECK(problems(options).find("text to image only") != std::string::npos);
-  options.guidance_rescale.reset();
-  options.init_latents = "l.safetensors";
-  CHECK(problems(options).find("exclude") != std::string::npos);
-  Options mode;
-  mode.strength_mode = "exact";
-  CHECK(problems(mode).find("--strength-mode") != std::string::npos);
 }
 
 TEST_CASE("a LoRA is a file, or a file and its scale") {
@@ -79,29 +35,6 @@ TEST_CASE("a LoRA is a file, or a file and its scale") {
   CHECK(request.files[1].scale == -0.25);
   CHECK(request.files[2].file == "b:c");
   CHECK(request.files[3].file == dir / "odd:2");
-  options.lora.reset();
-  options.lora_partial = true;
-  CHECK(check_options(options).size() == 1);
-}
-
-TEST_CASE("device words") {
-  Options options;
-  for (const char* good : {"auto", "cpu", "cuda", "cuda:0", "cuda:12"}) {
-    options.device = good;
-    CHECK(problems(options).empty());
-  }
-  for (const char* bad : {"gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", ""}) {
-    options.device = bad;
-    CHECK(problems(options).find("unknown device") == 0);
-  }
-}
-
-TEST_CASE("the last image's seed must exist") {
-  Options options;
-  options.seed = 18446744073709551615U;
-  CHECK(problems(options).empty());
-  options.num_images = 2;
-  CHECK(problems(options).find("exceeds") != std::string::npos);
 }
 
 TEST_CASE("defaults: command line, then the model's, then the program's") {

@@ -118,6 +118,17 @@ TEST_CASE("pictures without metadata are known by the journal") {
   REQUIRE(ldm_gen_in(dir, args).exit_code == 0);
   CHECK(bytes_of(dir / "out" / "000000-5.png").find("cat") == std::string::npos);
   CHECK(ldm_gen_in(dir, args).out.empty());
+  // As a run leaves it that is killed between a picture and its entry.
+  const std::string cat = bytes_of(dir / "out" / "000000-5.png");
+  fs::remove(dir / "out" / "journal.jsonl");
+  CHECK(ldm_gen_in(dir, args).exit_code == 0);
+  CHECK(bytes_of(dir / "out" / "000000-5.png") == cat);
+  fs::remove(dir / "out" / "journal.jsonl");
+  CHECK(ldm_gen_in(dir, batch({"--prompts", "p.txt"})).exit_code == 5);
+  dir.write("out/000000-5.png", bytes_of(dir / "out" / "000001-6.png"));
+  CHECK(ldm_gen_in(dir, args).exit_code == 5);
+  dir.write("out/000000-5.png", cat);
+  REQUIRE(ldm_gen_in(dir, args).exit_code == 0);
   fs::resize_file(dir / "out" / "000000-5.png", 100);
   CHECK(ldm_gen_in(dir, args).exit_code == 5);
 }

@@ -65,10 +65,14 @@ inline std::vector<std::string> files_below(const std::filesystem::path& folder)
   return names;
 }
 
-/// A copy of the default model whose files are links, so that a test can replace some.
-inline std::filesystem::path linked_model(const TempDir& dir) {
+/// The smallest model at hand: random weights, 64 x 64 pixels.
+inline std::filesystem::path tiny_model() { return test_file("golden/runs/sd1"); }
+
+/// A copy of a model whose files are links, so that a test can replace some.
+inline std::filesystem::path linked_model(const TempDir& dir,
+                                          const std::filesystem::path& source = LDM_SOURCE_DIR
+                                          "/weights/default") {
   namespace fs = std::filesystem;
-  const fs::path source = fs::path(LDM_SOURCE_DIR) / "weights" / "default";
   const fs::path copy = dir / "model";
   for (const auto& entry : fs::recursive_directory_iterator(source)) {
     const fs::path target = copy / fs::relative(entry.path(), source);

@@ -14,12 +14,17 @@
   extern "C" int fuzz_##name(const std::uint8_t* data, std::size_t size);
 LDM_FUZZ_TARGET(safetensors)
 LDM_FUZZ_TARGET(json)
-LDM_FUZZ_TARGET(image)
+LDM_FUZZ_TARGET(png)
+LDM_FUZZ_TARGET(jpeg)
 LDM_FUZZ_TARGET(zip)
 LDM_FUZZ_TARGET(pickle)
 LDM_FUZZ_TARGET(checkpoint)
 LDM_FUZZ_TARGET(index)
 LDM_FUZZ_TARGET(tar)
+LDM_FUZZ_TARGET(bpe)
+LDM_FUZZ_TARGET(jobs)
+LDM_FUZZ_TARGET(prompts)
+LDM_FUZZ_TARGET(journal)
 #undef LDM_FUZZ_TARGET
 
 namespace ldm {
@@ -46,13 +51,18 @@ TEST_CASE("fuzz corpus: safetensors") {
   replay(fuzz_safetensors, test::test_file("fuzz/corpus/safetensors"));
 }
 TEST_CASE("fuzz corpus: json") { replay(fuzz_json, test::test_file("fuzz/corpus/json")); }
-TEST_CASE("fuzz corpus: image") { replay(fuzz_image, test::test_file("io/data")); }
+TEST_CASE("fuzz corpus: png") { replay(fuzz_png, test::test_file("io/data")); }
+TEST_CASE("fuzz corpus: jpeg") { replay(fuzz_jpeg, test::test_file("io/data")); }
 TEST_CASE("fuzz corpus: zip") { replay(fuzz_zip, test::test_file("fuzz/corpus/zip")); }
 TEST_CASE("fuzz corpus: pickle") { replay(fuzz_pickle, test::test_file("fuzz/corpus/pickle")); }
 TEST_CASE("fuzz corpus: checkpoint") {
   replay(fuzz_checkpoint, test::test_file("fuzz/corpus/checkpoint"));
 }
 TEST_CASE("fuzz corpus: index") { replay(fuzz_index, test::test_file("fuzz/corpus/index")); }
+TEST_CASE("fuzz corpus: bpe") { replay(fuzz_bpe, test::test_file("fuzz/corpus/bpe")); }
+TEST_CASE("fuzz corpus: jobs") { replay(fuzz_jobs, test::test_file("fuzz/corpus/jobs")); }
+TEST_CASE("fuzz corpus: prompts") { replay(fuzz_prompts, test::test_file("fuzz/corpus/prompts")); }
+TEST_CASE("fuzz corpus: journal") { replay(fuzz_journal, test::test_file("fuzz/corpus/journal")); }
 TEST_CASE("fuzz corpus: tar") { replay(fuzz_tar, test::test_file("fuzz/corpus/tar")); }
 
 }  // namespace

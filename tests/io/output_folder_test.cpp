@@ -5,8 +5,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
+#include <thread>
 
 #include "ldm/core/error.h"
 #include "ldm/io/folder_lock.h"
@@ -126,6 +128,34 @@ TEST_CASE("one process has a folder alone") {
           return 0;
         }) == 7);
   const FolderLock again = FolderLock::alone(folder);
+}
+
+TEST_CASE("a process that has only just locked the folder is named too") {
+  const test::TempDir dir;
+  const OutputFolder folder(dir.path());
+  // What a killed process left; then another locks the folder and is slow to write its name.
+  const fs::path file = dir.write(".ldm-lock", "process 2147483000 on nowhere");
+  const int fd = ::open(file.c_str(), O_RDWR);
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_len = 1;
+  REQUIRE(::fcntl(fd, F_OFD_SETLK, &lock) == 0);
+  const std::string name = "process " + std::to_string(::getpid()) + " on here";
+  std::thread slow([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    CHECK(::pwrite(fd, name.data(), name.size(), 0) == static_cast<ssize_t>(name.size()));
+    CHECK(::ftruncate(fd, static_cast<off_t>(name.size())) == 0);
+  });
+  std::string message;
+  try {
+    FolderLock::alone(folder);
+  } catch (const Error& error) {
+    message = error.message();
+  }
+  slow.join();
+  ::close(fd);
+  CHECK(message.find("is being written to by " + name) != std::string::npos);
 }
 
 TEST_CASE("shards and shared processes keep apart only where they must") {

@@ -2,6 +2,10 @@
 
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+#include <unistd.h>
+
+#include <fstream>
 
 #include "ldm/core/random.h"
 #include "ldm/nn/attention.h"
@@ -20,6 +24,15 @@ void fill(torch::nn::Module& module) {
   for (at::Tensor& parameter : module.parameters()) {
     parameter.set_data(random.randn(parameter.sizes()));
   }
+}
+
+/// Memory of this process that is in use now.
+double resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  double size = 0;
+  double resident = 0;
+  statm >> size >> resident;
+  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace
@@ -101,6 +114,27 @@ TEST_CASE("a packed ResnetBlock2D keeps its output with its norms and SiLU in on
   const at::Tensor plain = layer->forward(x, temb);
   pack_for_inference(*layer);
   test::expect_close(layer->forward(x, temb), plain, 1e-5);
+}
+
+TEST_CASE("packing again and again for other sizes takes no more memory") {
+  ImageRandom random(5);
+  Conv2d conv(512, 512, 3, 1, 1);
+  fill(*conv);
+  const double weight_bytes = 512.0 * 512 * 9 * sizeof(float);
+  pack_for_inference(*conv);
+  const c10::InferenceMode inference;
+  const at::Tensor one = random.randn({1, 512, 8, 8}).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor two = random.randn({2, 512, 8, 8}).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto run = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      conv->forward(one);
+      conv->forward(two);
+    }
+  };
+  run(2);
+  const double before = resident_bytes();
+  run(10);
+  CHECK(resident_bytes() - before < 4 * weight_bytes);
 }
 
 }  // namespace ldm::nn

@@ -3,16 +3,17 @@
 # slurmd from a temporary folder, runs `srun ARGUMENTS…`, and stops them all again, also on failure.
 # As root, in a container without systemd or cgroups. Needs Debian's slurm-wlm and munge.
 #
-# usage: tests/soak/slurm-local.sh [--batch] SRUN_ARGUMENTS…
+# usage: tests/soak/slurm-local.sh [--batch | --sbatch] ARGUMENTS…
 #   e.g. tests/soak/slurm-local.sh -n 2 --mpi=pmix build/dev/bin/group_worker train
 #   --batch   the arguments are a shell line that runs as a batch script with two tasks
+#   --sbatch  the arguments are sbatch's; job arrays are waited for as a whole
 set -euo pipefail
 
 fail() { printf 'slurm-local: %s\n' "$1" >&2; exit 2; }
 
-batch=
-if [ "${1:-}" = --batch ]; then batch=1; shift; fi
-[ $# -gt 0 ] || fail 'usage: tests/soak/slurm-local.sh [--batch] SRUN_ARGUMENTS…'
+mode=srun
+case ${1:-} in --batch|--sbatch) mode=${1#--}; shift ;; esac
+[ $# -gt 0 ] || fail 'usage: tests/soak/slurm-local.sh [--batch | --sbatch] ARGUMENTS…'
 [ "$(id -u)" = 0 ] || fail 'must run as root'
 for tool in munged mungekey slurmctld slurmd srun; do
   PATH=$PATH:/usr/sbin command -v $tool >/dev/null || fail "no $tool: apt-get install slurm-wlm munge"
@@ -100,16 +101,23 @@ start slurmd slurmd -D -f "$SLURM_CONF" -N "$host"
 idle() { [ "$(sinfo --noheader --format=%T)" = idle ]; }
 wait_for 'the node' idle
 
+# Not sbatch --wait, which asks too seldom. Fails unless every element of the job came to a good end.
+wait_for_job() {  # JOB
+  local states
+  while [ -n "$(squeue --noheader --job "$1" 2>/dev/null)" ]; do sleep 0.5; done
+  states=$(scontrol --oneliner show job "$1" | grep -o 'JobState=[A-Z_]*' | sort -u)
+  [ "$states" = JobState=COMPLETED ] || { printf '%s\n' "$states" >&2; return 1; }
+}
+
 status=0
-if [ -n "$batch" ]; then
-  printf '#!/bin/bash\n%s\n' "$*" >"$home/job.sh"
-  # Not sbatch --wait, which asks too seldom.
-  job=$(sbatch --parsable --overcommit --ntasks=2 --output="$home/job.out" "$home/job.sh")
-  ended='JobState=(COMPLETED|FAILED|CANCELLED|NODE_FAIL|TIMEOUT)'
-  until [[ $(scontrol show job "$job") =~ $ended ]]; do sleep 0.5; done
-  cat "$home/job.out"
-  [[ $(scontrol show job "$job") == *ExitCode=0:0* ]] || status=1
-else
-  srun --overcommit "$@" || status=$?
-fi
+case $mode in
+  srun) srun --overcommit "$@" || status=$? ;;
+  sbatch) wait_for_job "$(sbatch --parsable "$@")" || status=1 ;;
+  batch)
+    printf '#!/bin/bash\n%s\n' "$*" >"$home/job.sh"
+    job=$(sbatch --parsable --overcommit --ntasks=2 --output="$home/job.out" "$home/job.sh")
+    wait_for_job "$job" || status=1
+    cat "$home/job.out"
+    ;;
+esac
 exit "$status"

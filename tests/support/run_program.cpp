@@ -65,14 +65,14 @@ bool drain(int fd, std::string& to) {
 void collect(pid_t child, const ProgramSetup& setup, Pipe& out, Pipe& err, ProgramResult& result) {
   using Clock = std::chrono::steady_clock;
   const auto end = Clock::now() + std::chrono::duration<double>(setup.timeout_s);
-  bool signalled = setup.signal == 0;
+  bool signalled = setup.signal == 0 && !setup.instead;
   while (out.read >= 0 || err.read >= 0) {
     std::array<pollfd, 2> streams = {pollfd{out.read, POLLIN, 0}, pollfd{err.read, POLLIN, 0}};
     poll(streams.data(), streams.size(), 100);
     if (streams[0].revents != 0 && !drain(out.read, result.out)) Pipe::close_end(out.read);
     if (streams[1].revents != 0 && !drain(err.read, result.err)) Pipe::close_end(err.read);
     if (!signalled && result.out.find(setup.signal_at) != std::string::npos) {
-      kill(child, setup.signal);
+      setup.instead ? setup.instead(child) : static_cast<void>(kill(child, setup.signal));
       signalled = true;
     }
     if (Clock::now() > end) {

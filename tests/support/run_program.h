@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@ struct ProgramSetup {
   Stdout out = Stdout::kCaptured;
   std::string signal_at;  ///< text on stdout upon which `signal` is sent, once
   int signal = 0;
-  double timeout_s = 120;  ///< then it is killed
+  std::function<void(int pid)> instead;  ///< called then with the process in place of the signal
+  double timeout_s = 120;                ///< then it is killed
 };
 
 /// What came of it. `exit_code` is 128 + signal for one that a signal ended, as shells report it.

@@ -26,8 +26,10 @@ class BatchFolder {
 
   /// What the file of a task's name is.
   enum class State { kMissing, kDone, kOther };
-  /// Reads the file, all of it. Pictures without metadata are known by the journal's digest.
-  State state(const Task& task) const;
+  /// Reads the file, all of it. Pictures without metadata are known by the journal's digest; one
+  /// that no journal knows, as a run killed just then leaves it, counts as missing where pictures
+  /// are made without: it is made again, and must come out the same.
+  State state(const Task& task, MetadataMode metadata) const;
   /// Throws Error::output when the task's file was made with other weights: pictures of two models
   /// must not be mixed under one's name.
   void check_weights(const Task& task, const std::map<std::string, std::string>& weights) const;

@@ -33,6 +33,9 @@ struct JournalSummary {
   std::int64_t pictures = 0;                      ///< in the batch, where it was known; else 0
 };
 
+/// Takes up one entry, newer than those before.
+void add_entry(JournalSummary& summary, nlohmann::json entry);
+
 /// Reads all journals of a folder.
 JournalSummary read_journals(const OutputFolder& folder);
 

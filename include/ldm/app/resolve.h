@@ -1,10 +1,8 @@
 #pragma once
 
-#include <string>
-#include <vector>
+#include <cstdint>
 
 #include "ldm/app/inputs.h"
-#include "ldm/app/option_values.h"
 #include "ldm/app/options.h"
 #include "ldm/core/execution_request.h"
 #include "ldm/loading/lora_request.h"
@@ -12,13 +10,6 @@
 #include "ldm/pipeline/request.h"
 
 namespace ldm::app {
-
-/// Largest picture that may be asked for, in pixels.
-inline constexpr std::int64_t kMaxPixels = std::int64_t{64} << 20;
-
-/// Everything that is wrong with the options before a model is looked at: ranges, sizes, options
-/// that need or exclude each other.
-std::vector<Problem> check_options(const Options& options);
 
 /// The command line's options over those of its config file, checked. Throws Error::usage with all
 /// problems in one message, Error::input for the config file itself.

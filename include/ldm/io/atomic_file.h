@@ -31,6 +31,8 @@ class AtomicFile {
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Makes the file durable and gives it its name; once, last.
   void commit();
+  /// The same; false, with nothing written, when another writer has taken the name meanwhile.
+  bool commit_unless_taken();
 
  private:
   void begin();

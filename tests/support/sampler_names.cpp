@@ -1,0 +1,7 @@
+// In builds without libtorch, and so without the table of samplers: some of its names.
+#include <string>
+#include <vector>
+
+#include "ldm/schedulers/registry.h"
+
+std::vector<std::string> ldm::sampler_names() { return {"ddim", "euler", "euler-a"}; }

@@ -12,11 +12,15 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/io/descriptor.h"
 
 namespace ldm {
 namespace {
 
 constexpr const char* kName = ".ldm-lock";
+constexpr const char* kBatchHint =
+    "wait for it, name another --output-dir, or let several processes share the folder with "
+    "--shared or --shard";
 /// What the bytes of the file stand for when they are locked. The file holds only a few of them:
 /// locks may lie beyond its end.
 constexpr std::int64_t kModeByte = 0;  ///< exclusively: one process alone; shared: several
@@ -29,11 +33,7 @@ bool set_lock(int fd, short type, std::int64_t byte) {
   lock.l_whence = SEEK_SET;
   lock.l_start = byte;
   lock.l_len = 1;
-  int result = -1;
-  do {
-    result = ::fcntl(fd, F_OFD_SETLK, &lock);
-  } while (result != 0 && errno == EINTR);
-  return result == 0;
+  return uninterrupted([&] { return ::fcntl(fd, F_OFD_SETLK, &lock); }) == 0;
 }
 
 bool taken_by_another() { return errno == EAGAIN || errno == EACCES; }
@@ -60,6 +60,7 @@ void write_holder(int fd, bool alone) {
 struct FolderLock::State {
   const OutputFolder* folder = nullptr;
   int fd = -1;
+  std::string hint;
 
   ~State() {
     if (fd < 0) return;
@@ -71,9 +72,7 @@ struct FolderLock::State {
   }
 
   [[noreturn]] void throw_locked(const std::string& what) const {
-    throw Error::locked(cat(folder->path().string(), ": ", what),
-                        "wait for it, name another --output-dir, or let several processes share "
-                        "the folder with --shared or --shard");
+    throw Error::locked(cat(folder->path().string(), ": ", what), hint);
   }
 
   void lock(short type, std::int64_t byte, const std::string& taken) const {
@@ -92,14 +91,15 @@ struct FolderLock::State {
   }
 };
 
-std::unique_ptr<FolderLock::State> FolderLock::open(const OutputFolder& folder) {
+std::unique_ptr<FolderLock::State> FolderLock::open(const OutputFolder& folder,
+                                                    const std::string& hint) {
   constexpr mode_t kMode = 0666;
   auto state = std::make_unique<State>();
   state->folder = &folder;
-  do {
-    state->fd =
-        ::openat(folder.descriptor(), kName, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kMode);
-  } while (state->fd < 0 && errno == EINTR);
+  state->hint = hint.empty() ? kBatchHint : hint;
+  state->fd = uninterrupted([&] {
+    return ::openat(folder.descriptor(), kName, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kMode);
+  });
   if (state->fd >= 0) return state;
   throw Error::output(
       cat((folder.path() / kName).string(), ": cannot write: ", std::strerror(errno)),
@@ -110,9 +110,9 @@ FolderLock::FolderLock(std::unique_ptr<State> state) : state_(std::move(state)) 
 FolderLock::FolderLock(FolderLock&&) noexcept = default;
 FolderLock::~FolderLock() = default;
 
-FolderLock FolderLock::alone(const OutputFolder& folder) {
+FolderLock FolderLock::alone(const OutputFolder& folder, const std::string& hint) {
   for (;;) {
-    auto state = open(folder);
+    auto state = open(folder, hint);
     const std::string who = cat("is being written to by ", holder(state->fd));
     state->lock(F_WRLCK, kModeByte, who);
     if (!state->is_current()) continue;

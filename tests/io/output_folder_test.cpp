@@ -126,6 +126,13 @@ TEST_CASE("one process has a folder alone") {
           return 0;
         }) == 7);
   const FolderLock again = FolderLock::alone(folder);
+  const OutputFolder same(dir.path());
+  try {
+    FolderLock::alone(same, "choose another folder");
+    FAIL("locked twice");
+  } catch (const Error& error) {
+    CHECK(error.hint() == "choose another folder");
+  }
 }
 
 TEST_CASE("shards and shared processes keep apart only where they must") {

@@ -33,6 +33,10 @@ struct JournalSummary {
   std::int64_t pictures = 0;                      ///< in the batch, where it was known; else 0
 };
 
+/// Seconds a picture takes by the newest entries: the time in which at least one process made
+/// pictures, by their number. Pauses between runs do not count. Empty where no entry says.
+std::optional<double> seconds_per_picture(const JournalSummary& journals);
+
 /// Reads all journals of a folder.
 JournalSummary read_journals(const OutputFolder& folder);
 

@@ -17,6 +17,7 @@ train::RunResult run(const tools::TrainArguments& arguments, app::Session& sessi
   const train::RunConfig config = train::read_run_config(
       arguments.config, {"data", "model", "loss", "codebook", "perceptual", "discriminator"});
   const train::RunPlace place = train::find_place(config);
+  const auto folder = tools::take_run_folder(config, place);
   train::PictureReader reader(config);
   const train::StartModel start = train::start_autoencoder(config);
   train::AutoencoderTask task(

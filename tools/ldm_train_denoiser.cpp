@@ -45,6 +45,7 @@ train::RunResult run(const tools::TrainArguments& arguments, app::Session& sessi
   const train::RunConfig config =
       train::read_run_config(arguments.config, {"data", "model", "denoising", "lora", "samples"});
   const train::RunPlace place = train::find_place(config);
+  const auto folder = tools::take_run_folder(config, place);
   train::DenoiserModel model = train::start_denoiser(config);
   train::LoopCallbacks callbacks = tools::follow_run(config, place, arguments, session);
   constexpr std::int64_t kEvery = 2048;

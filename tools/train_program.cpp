@@ -101,6 +101,18 @@ int train_main(int argc, char** argv, const TrainProgram& program) {
       program.name);
 }
 
+RunFolder::RunFolder(const std::string& path)
+    : folder(path),
+      lock(FolderLock::alone(folder, "wait for it, or choose another /run/output_dir")) {}
+
+std::unique_ptr<RunFolder> take_run_folder(const train::RunConfig& config,
+                                           const train::RunPlace& place) {
+  if (place.group->rank() != 0) return nullptr;
+  std::error_code error;
+  fs::create_directories(config.run.output_dir, error);
+  return std::make_unique<RunFolder>(config.run.output_dir);
+}
+
 train::LoopCallbacks follow_run(const train::RunConfig& config, const train::RunPlace& place,
                                 const TrainArguments& arguments, app::Session& session) {
   const bool first = place.group->rank() == 0;

@@ -3,22 +3,28 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
+#include <numeric>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "ldm/app/batch_folder.h"
+#include "ldm/app/batch_jobs.h"
 #include "ldm/app/batch_settings.h"
 #include "ldm/app/batch_tasks.h"
 #include "ldm/app/events.h"
+#include "ldm/app/grid.h"
+#include "ldm/app/output_paths.h"
 #include "ldm/app/picture_writer.h"
 #include "ldm/app/progress.h"
 #include "ldm/app/resolve.h"
 #include "ldm/app/run_model.h"
 #include "ldm/app/signals.h"
+#include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/io/hash.h"
 #include "ldm/loading/open.h"
 
 namespace ldm::app {
@@ -34,33 +40,42 @@ class Batch {
         session_(session),
         console_(session.console),
         settings_(read_batch_settings(options_)),
-        folder_(*options_.output_dir, settings_.shard, settings_.shared) {
+        folder_(*options_.output_dir, settings_.shard, settings_.shared),
+        progress_(session.console, shows_progress(options_, session.console)) {
     choose_seed();
-    reader_.emplace(options_);
+    JobReader reader(options_);
     choose_device();
     model_ = open_run_model(options_, session);
     pipeline_ = std::make_unique<Pipeline>(model_.components);
     pipeline_->keep_text_encoder();
     maker_ = std::make_unique<TaskMaker>(model_, *pipeline_, settings_.names);
+    jobs_ = std::make_unique<BatchJobs>(std::move(reader), *maker_, settings_.shard);
     batch_size_ = options_.batch_size ? static_cast<int>(*options_.batch_size)
                                       : pipeline_->default_batch_size();
+    progress_.expect_loads(pipeline_->parameter_counts());
+    session_.on_load = [this](const LoadInfo& info) { progress_.on_load(info); };
   }
+  ~Batch() {
+    session_.report.stages = pipeline_->timings();
+    session_.on_load = {};
+  }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
 
   void run() {
-    if (reader_->streams()) {
+    if (jobs_->streams()) {
       run_stream();
     } else {
       run_whole();
     }
-    progress_->finish();
+    progress_.finish();
+    if (grid_) write_grid();
     if (session_.report.failed > 0) {
       throw Error::stopped(ErrorCode::kPartial,
                            cat(session_.report.failed, " of ", wanted_, " pictures failed"),
                            cat((folder_.folder().path() / "journal.jsonl").string(), " says why"));
     }
   }
-
-  Pipeline& pipeline() { return *pipeline_; }
 
  private:
   void choose_seed() {
@@ -73,24 +88,26 @@ class Batch {
 
   /// Processes of one machine take a GPU each.
   void choose_device() {
-    const std::string device = options_.device.value_or("auto");
-    if (settings_.shard.local_rank && device == "cuda") {
-      options_.device = cat("cuda:", *settings_.shard.local_rank);
-    }
+    if (!settings_.shard.local_rank || options_.device != "cuda") return;
+    options_.device = cat("cuda:", *settings_.shard.local_rank);
   }
 
+  const Task& task(std::size_t number) const { return jobs_->tasks()[number]; }
   void run_whole();
   void run_stream();
-  bool read_more();
-  void make_tasks(std::size_t job);
-  void refuse_faults(std::size_t jobs);
-  void note_failure(std::int64_t index, const std::string& id, const Error& error);
+  void refuse_faults();
+  std::vector<std::size_t> take_tasks();
+  void note_failure(std::int64_t index, const std::string& source, const Error& error);
   void announce();
   void find_done(std::vector<std::size_t>& missing);
+  void plan_grid_file();
+  void write_grid();
   void make(const std::vector<std::size_t>& missing);
   void make_group(std::vector<std::size_t> group);
   void make_alone(const std::vector<std::size_t>& group, const Error& error);
   void compute(const std::vector<std::size_t>& group);
+  RunCallbacks callbacks(const std::vector<std::size_t>& group,
+                         const std::vector<PreparedTask>& prepared);
   void finish_picture(const PreparedTask& prepared, const ImageResult& result);
   void check_time(std::size_t pictures) const;
   [[noreturn]] void throw_stopped() const;
@@ -100,66 +117,32 @@ class Batch {
   Console& console_;
   BatchSettings settings_;
   BatchFolder folder_;
-  std::optional<JobReader> reader_;
+  ProgressMeter progress_;
   RunModel model_;
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<TaskMaker> maker_;
+  std::unique_ptr<BatchJobs> jobs_;
   int batch_size_ = 1;
-
-  std::vector<Job> jobs_;
-  std::vector<JobFault> faults_;
-  std::vector<Task> tasks_;
-  std::set<std::string> names_;
+  std::optional<Grid> grid_;
   std::set<std::size_t> done_;  ///< numbers of tasks
   std::int64_t wanted_ = 0;     ///< pictures of this process
-  std::unique_ptr<ProgressMeter> progress_;
+  PictureCost left_;            ///< work for what is not there yet
   double picture_seconds_ = 0;  ///< the slowest so far
   bool weights_checked_ = false;
 };
 
-bool Batch::read_more() {
-  std::vector<Job> fresh;
-  const bool more = reader_->next(fresh, faults_);
-  for (Job& job : fresh) {
-    const std::size_t before = tasks_.size();
-    jobs_.push_back(std::move(job));
-    try {
-      make_tasks(jobs_.size() - 1);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::kInput && error.code() != ErrorCode::kUsage) throw;
-      faults_.push_back({jobs_.back().source, error.message(), error.hint(), jobs_.back().first});
-      jobs_.pop_back();
-      tasks_.resize(before);
-    }
-  }
-  return more;
-}
-
-void Batch::make_tasks(std::size_t job) {
-  for (Task& task : maker_->tasks(jobs_[job], job)) {
-    if (!settings_.shard.holds(task.index)) continue;
-    if (!names_.insert(task.name).second) {
-      throw Error::input(cat("the name ", task.name, " is taken by a job before it"),
-                         "put {index} into --name-template, or give each job its own output");
-    }
-    tasks_.push_back(std::move(task));
-  }
-}
-
 void Batch::note_failure(std::int64_t index, const std::string& source, const Error& error) {
-  Json entry = {{"event", "failed"}, {"schema", 1}, {"index", index}, {"source", source}};
-  entry["code"] = error_code_name(error.code());
-  entry["message"] = error.message();
-  folder_.note(entry);
-  console_.event(entry);
+  const Json event = failed_event(index, source, error);
+  folder_.note(event);
+  console_.event(event);
   ++session_.report.failed;
 }
 
 /// Lists every job that cannot be used; only --keep-going goes on without them.
-void Batch::refuse_faults(std::size_t jobs) {
-  if (faults_.empty()) return;
-  const std::size_t count = faults_.size();
-  for (const JobFault& fault : faults_) {
+void Batch::refuse_faults() {
+  const std::vector<JobFault> faults = jobs_->take_faults();
+  if (faults.empty()) return;
+  for (const JobFault& fault : faults) {
     const Error error = Error::input(cat(fault.source, ": ", fault.message), fault.hint);
     if (settings_.keep_going && !settings_.shard.holds(fault.first)) continue;
     console_.error(error);
@@ -167,54 +150,54 @@ void Batch::refuse_faults(std::size_t jobs) {
     note_failure(fault.first, fault.source, error);
     ++wanted_;
   }
-  faults_.clear();
   if (settings_.keep_going) return;
-  throw Error::input(cat(count, " of ", jobs + count, " jobs cannot be used; nothing was made"),
+  throw Error::input(cat(faults.size(), " of ", jobs_->jobs() + faults.size(),
+                         " jobs cannot be used; nothing was made"),
                      "mend them, or leave them out with --keep-going");
 }
 
 void Batch::announce() {
   Json entry = {{"event", "run"}, {"schema", 1}, {"seed", *options_.seed}};
-  if (!reader_->streams())
-    entry["pictures"] = jobs_.empty() ? 0 : jobs_.back().first + jobs_.back().images();
+  if (!jobs_->streams()) entry["pictures"] = jobs_->pictures();
   entry["shard"] = settings_.shard.index;
   entry["shards"] = settings_.shard.count;
   entry["model"] = model_.facts.model_name;
   folder_.note(entry);
-  Json event = {{"event", "batch"}, {"schema", 1}, {"pictures", wanted_}};
-  event["done"] = done_.size();
-  event["output_dir"] = folder_.folder().path().string();
-  event["batch_size"] = batch_size_;
-  console_.event(event);
+  console_.event(batch_event(wanted_, done_.size(), folder_.folder().path(), batch_size_));
   if (!done_.empty()) console_.info(cat(done_.size(), "/", wanted_, " are there already"));
 }
 
 /// Looks every task's file up; those of other pictures are an error before anything is made.
 void Batch::find_done(std::vector<std::size_t>& missing) {
   std::vector<std::string> others;
-  for (std::size_t i : missing) {
-    const BatchFolder::State state = folder_.state(tasks_[i], settings_.metadata);
+  for (const std::size_t i : missing) {
+    const BatchFolder::State state = folder_.state(task(i), settings_.metadata);
     if (state == BatchFolder::State::kDone) {
       done_.insert(i);
       ++session_.report.skipped;
     }
-    if (state == BatchFolder::State::kOther) others.push_back(tasks_[i].name);
+    if (state == BatchFolder::State::kOther) others.push_back(task(i).name);
   }
   std::erase_if(missing, [this](std::size_t i) { return done_.contains(i); });
   if (others.empty() || settings_.if_exists == IfExists::kReplace) return;
-  throw Error::output(
-      cat((folder_.folder().path() / others.front()).string(), ": exists and holds something else",
-          others.size() > 1 ? cat(" (and ", others.size() - 1, " more)") : ""),
-      "--overwrite replaces it; or name another --output-dir");
+  throw holds_something_else(folder_.folder().path() / others.front(), others.size(),
+                             "--output-dir");
+}
+
+/// The numbers of the tasks that were read.
+std::vector<std::size_t> Batch::take_tasks() {
+  refuse_faults();
+  std::vector<std::size_t> numbers(jobs_->tasks().size());
+  std::iota(numbers.begin(), numbers.end(), std::size_t{0});
+  wanted_ += static_cast<std::int64_t>(numbers.size());
+  return numbers;
 }
 
 void Batch::run_whole() {
-  while (read_more()) {
+  while (jobs_->read_more()) {
   }
-  refuse_faults(jobs_.size());
-  wanted_ += static_cast<std::int64_t>(tasks_.size());
-  std::vector<std::size_t> missing(tasks_.size());
-  for (std::size_t i = 0; i < missing.size(); ++i) missing[i] = i;
+  std::vector<std::size_t> missing = take_tasks();
+  if (options_.grid) plan_grid_file();
   find_done(missing);
   announce();
   make(missing);
@@ -229,32 +212,55 @@ void Batch::run_stream() {
   announce();
   bool more = true;
   while (more) {
-    jobs_.clear();
-    tasks_.clear();
+    jobs_->clear();
     done_.clear();
-    while (more && tasks_.size() < static_cast<std::size_t>(batch_size_) && faults_.empty()) {
-      more = read_more();
+    while (more && jobs_->tasks().size() < static_cast<std::size_t>(batch_size_) &&
+           !jobs_->has_faults()) {
+      more = jobs_->read_more();
     }
-    refuse_faults(jobs_.size());
-    wanted_ += static_cast<std::int64_t>(tasks_.size());
-    std::vector<std::size_t> missing(tasks_.size());
-    for (std::size_t i = 0; i < missing.size(); ++i) missing[i] = i;
+    std::vector<std::size_t> missing = take_tasks();
     find_done(missing);
     make(missing);
   }
 }
 
+void Batch::plan_grid_file() {
+  if (jobs_->tasks().empty()) return;
+  const auto grid = std::filesystem::path(*options_.grid).lexically_normal();
+  for (const Task& one : jobs_->tasks()) {
+    if (folder_.path_of(one).lexically_normal() != grid) continue;
+    throw Error::usage(cat("--grid ", *options_.grid, " is one of the batch's pictures"));
+  }
+  const Options shared = maker_->resolved(jobs_->job_of(jobs_->tasks().front()));
+  grid_.emplace(*options_.grid, jobs_->grid_pictures(), jobs_->axes(), shared, settings_.metadata,
+                settings_.if_exists == IfExists::kReplace);
+}
+
+/// From the files: so it shows also what an earlier run made.
+void Batch::write_grid() {
+  const auto read = [this](std::size_t i) -> std::optional<Image> {
+    if (received_signal() != 0) throw_stopped();
+    return done_.contains(i) ? folder_.picture(task(i)) : std::nullopt;
+  };
+  grid_->write(read, console_);
+}
+
 void Batch::make(const std::vector<std::size_t>& missing) {
-  const bool shown = !options_.no_progress.value_or(false) && !console_.quiet && !console_.json;
-  if (!progress_) progress_ = std::make_unique<ProgressMeter>(console_, Plan(), shown);
+  if (missing.empty()) return;
+  if (session_.report.images == 0) progress_.on_start(model_.facts.model_name);
   std::vector<Task> tasks;
-  for (const std::size_t i : missing) tasks.push_back(tasks_[i]);
+  left_ = {};
+  for (const std::size_t i : missing) {
+    tasks.push_back(task(i));
+    left_ += task(i).cost;
+  }
   for (const std::vector<std::size_t>& group : group_tasks(tasks, batch_size_)) {
     if (received_signal() != 0) throw_stopped();
     check_time(group.size());
     std::vector<std::size_t> numbers;
     for (const std::size_t i : group) numbers.push_back(missing[i]);
     make_group(std::move(numbers));
+    for (const std::size_t i : group) left_ -= tasks[i].cost;
   }
 }
 
@@ -262,10 +268,10 @@ void Batch::make(const std::vector<std::size_t>& missing) {
 void Batch::make_group(std::vector<std::size_t> group) {
   std::vector<std::size_t> mine;
   for (const std::size_t i : group) {
-    if (!folder_.claim(tasks_[i])) continue;
+    if (!folder_.claim(task(i))) continue;
     if (settings_.shared &&
-        folder_.state(tasks_[i], settings_.metadata) == BatchFolder::State::kDone) {
-      folder_.release(tasks_[i]);
+        folder_.state(task(i), settings_.metadata) == BatchFolder::State::kDone) {
+      folder_.release(task(i));
       done_.insert(i);
       ++session_.report.skipped;
       continue;
@@ -282,12 +288,13 @@ void Batch::make_group(std::vector<std::size_t> group) {
     if (of_the_run || mine.empty()) throw;
     make_alone(mine, error);
   }
-  for (const std::size_t i : group) folder_.release(tasks_[i]);
+  for (const std::size_t i : group) folder_.release(task(i));
 }
 
-/// After a failure: one by one, so that the fault is the faulty picture's alone.
+/// After a failure: one by one, so that the fault is the faulty picture's alone. Where memory ran
+/// out the pipeline has tried that.
 void Batch::make_alone(const std::vector<std::size_t>& group, const Error& error) {
-  const bool retry = group.size() > 1 && batch_size_ > 1;
+  const bool retry = group.size() > 1 && error.code() != ErrorCode::kMemory;
   if (retry) {
     console_.warning({LogLevel::kWarning,
                       "batch-retried",
@@ -296,6 +303,7 @@ void Batch::make_alone(const std::vector<std::size_t>& group, const Error& error
                       {}});
   }
   for (const std::size_t i : group) {
+    const std::string& source = jobs_->job_of(task(i)).source;
     try {
       if (!retry) throw Error(error);
       compute({i});
@@ -303,8 +311,8 @@ void Batch::make_alone(const std::vector<std::size_t>& group, const Error& error
       if (received_signal() != 0) throw_stopped();
       if (!settings_.keep_going || fault.code() == ErrorCode::kOutput) throw;
       Error named = fault;
-      console_.error(named.with_context(jobs_[tasks_[i].job].source));
-      note_failure(tasks_[i].index, jobs_[tasks_[i].job].source, fault);
+      console_.error(named.with_context(source));
+      note_failure(task(i).index, source, fault);
     }
   }
 }
@@ -313,36 +321,43 @@ void Batch::compute(const std::vector<std::size_t>& group) {
   std::vector<PreparedTask> prepared;
   std::vector<Plan> plans;
   for (const std::size_t i : group) {
-    prepared.push_back(maker_->prepare(jobs_[tasks_[i].job], tasks_[i]));
+    prepared.push_back(maker_->prepare(jobs_->job_of(task(i)), task(i)));
     plans.push_back(prepared.back().facts.plan);
     warn_of_cut_text(plans.back(), console_);
   }
-  progress_->expect(static_cast<int>(wanted_),
-                    session_.report.images + session_.report.skipped + session_.report.failed);
+  const RunReport& report = session_.report;
+  progress_.begin({task(group.front()).cost, left_, static_cast<int>(group.size()),
+                   static_cast<int>(wanted_), report.images + report.skipped + report.failed});
   const double start = seconds_since_process_start();
-  const int before = session_.report.images;
+  const int before = report.images;
+  pipeline_->run(plans, batch_size_, callbacks(group, prepared));
+  const int made = std::max(1, report.images - before);
+  picture_seconds_ = std::max(picture_seconds_, (seconds_since_process_start() - start) / made);
+}
+
+RunCallbacks Batch::callbacks(const std::vector<std::size_t>& group,
+                              const std::vector<PreparedTask>& prepared) {
   RunCallbacks callbacks;
-  callbacks.on_denoise_start = [&] {
+  callbacks.on_stage = [this](RunStage stage) { progress_.on_stage(stage); };
+  callbacks.on_denoise_start = [this] {
     double& first = session_.report.start_to_first_step_s;
     if (first == 0) first = seconds_since_process_start();
     if (received_signal() != 0) throw_stopped();
     if (settings_.if_exists == IfExists::kReplace || weights_checked_ || done_.empty()) return;
-    folder_.check_weights(tasks_[*done_.begin()], weight_hashes(*model_.components));
+    folder_.check_weights(task(*done_.begin()), weight_hashes(*model_.components));
     weights_checked_ = true;
   };
-  callbacks.on_step = [&](const StepInfo& info) {
-    console_.event(step_event(info));
-    progress_->on_step(info);
+  callbacks.on_step = [this](const StepInfo& info) {
+    progress_.on_step(info);
+    if (console_.json) console_.event(step_event(info, progress_.state().left_s, rss_bytes()));
     return received_signal() == 0;
   };
-  callbacks.on_image = [&](ImageResult&& result) {
+  callbacks.on_image = [this, &group, &prepared](ImageResult&& result) {
     const auto number = static_cast<std::size_t>(result.plan);
     finish_picture(prepared[number], result);
     done_.insert(group[number]);
   };
-  pipeline_->run(plans, batch_size_, callbacks);
-  const int made = std::max(1, session_.report.images - before);
-  picture_seconds_ = std::max(picture_seconds_, (seconds_since_process_start() - start) / made);
+  return callbacks;
 }
 
 void Batch::finish_picture(const PreparedTask& prepared, const ImageResult& result) {
@@ -351,17 +366,12 @@ void Batch::finish_picture(const PreparedTask& prepared, const ImageResult& resu
     facts.weights = weight_hashes(*model_.components);
   }
   const std::vector<std::byte> png = encode_picture_file(result, facts, settings_.metadata);
-  const Task& task = prepared.task;
-  const std::string sha256 = sha256_hex(png);
-  folder_.write(task, png, settings_.if_exists, result.seed, jobs_[task.job].options.id);
+  const Task& done = prepared.task;
+  const WrittenPicture written = folder_.write(done, png, settings_.if_exists, result.seed);
   ++session_.report.images;
-  const std::filesystem::path path = folder_.path_of(task);
-  if (console_.json) {
-    console_.event(image_event(path, result.seed, static_cast<int>(task.index), sha256));
-  } else {
-    console_.result(path.string());
-  }
-  progress_->on_image(result, path);
+  progress_.on_image(result, written.path);
+  folder_.note_picture(done, written, jobs_->job_of(done).options.id, progress_.image_seconds());
+  announce_picture(written, progress_, console_);
 }
 
 void Batch::check_time(std::size_t pictures) const {
@@ -384,18 +394,8 @@ void Batch::throw_stopped() const {
 }  // namespace
 
 void generate_batch(const Options& options, Session& session) {
-  Batch batch(options, session);
-  try {
-    batch.run();
-  } catch (...) {
-    session.report.stages = batch.pipeline().timings();
-    throw;
-  }
-  session.report.stages = batch.pipeline().timings();
-  if (!options.timings.value_or(false)) return;
-  session.report.total_s = seconds_since_process_start();
-  session.report.peak = peak_memory();
-  session.console.report(timings_table(session.report));
+  Batch(options, session).run();
+  show_timings(options, session);
 }
 
 }  // namespace ldm::app

@@ -1,5 +1,7 @@
 #include "ldm/app/batch_folder.h"
 
+#include <chrono>
+#include <cmath>
 #include <span>
 #include <utility>
 
@@ -17,6 +19,12 @@ FolderLock lock_for(const OutputFolder& folder, const Shard& shard, bool shared)
   if (shared) return FolderLock::shared(folder);
   if (shard.count > 1) return FolderLock::shard(folder, shard.index, shard.count);
   return FolderLock::alone(folder);
+}
+
+double seconds_since_epoch() {
+  using Seconds = std::chrono::duration<double>;
+  const Seconds now = std::chrono::system_clock::now().time_since_epoch();
+  return std::round(now.count() * 1e3) / 1e3;
 }
 
 std::string text_of(const nlohmann::json& entry, const char* key) {
@@ -73,15 +81,32 @@ void BatchFolder::release(const Task& task) {
   if (shared_) lock_.release(task.index);
 }
 
-void BatchFolder::write(const Task& task, std::span<const std::byte> png, IfExists if_exists,
-                        std::uint64_t seed, const std::optional<std::string>& id) const {
+std::optional<Image> BatchFolder::picture(const Task& task) const {
+  const auto bytes = folder_.read(task.name, kMostPictureBytes);
+  if (!bytes) return std::nullopt;
+  try {
+    return decode_image(std::as_bytes(std::span(*bytes)), task.name);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+WrittenPicture BatchFolder::write(const Task& task, std::span<const std::byte> png,
+                                  IfExists if_exists, std::uint64_t seed) const {
   folder_.write(task.name, png, if_exists);
+  return {path_of(task), seed, task.index, sha256_hex(png)};
+}
+
+void BatchFolder::note_picture(const Task& task, const WrittenPicture& picture,
+                               const std::optional<std::string>& id, double seconds) const {
   nlohmann::ordered_json entry = {{"event", "image"}, {"schema", 1}, {"index", task.index}};
   if (id) entry["id"] = *id;
   entry["path"] = task.name;
-  entry["seed"] = seed;
+  entry["seed"] = picture.seed;
   entry["job"] = task.hash;
-  entry["sha256"] = sha256_hex(png);
+  entry["sha256"] = picture.sha256;
+  entry["seconds"] = seconds;
+  entry["finished"] = seconds_since_epoch();
   note(entry);
 }
 

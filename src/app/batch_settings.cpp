@@ -23,6 +23,15 @@ void check_batch_options(const Options& options) {
   if (options.shard && options.shared) {
     problems.push_back({"--shard and --shared exclude each other", {}});
   }
+  if (options.grid && (options.jobs == "-" || options.prompts == "-")) {
+    problems.push_back(
+        {"--grid must know all pictures before the first: jobs cannot come from stdin",
+         "write them into a file"});
+  }
+  if (options.grid && (options.shard || options.shared)) {
+    problems.push_back({"--grid shows a whole batch, not what one of several processes makes",
+                        "run the command once more without --shard and --shared when all is made"});
+  }
   throw_problems(problems);
 }
 

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "ldm/app/commands.h"
 #include "ldm/app/journal.h"
+#include "ldm/app/progress.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/folder_lock.h"
@@ -67,6 +69,10 @@ Json status_json(const Status& status) {
   out["made"] = status.made;
   out["failed"] = status.journals.failed.size();
   out["to_make"] = status.unmade();
+  if (const auto seconds = seconds_per_picture(status.journals)) {
+    out["seconds_per_image"] = *seconds;
+    out["eta_s"] = *seconds * static_cast<double>(status.unmade());
+  }
   out["lost"] = status.lost;
   out["changed"] = status.changed;
   return out;
@@ -78,6 +84,11 @@ std::string status_text(const Status& status) {
       status.journals.pictures > 0 ? cat("/", status.journals.pictures) : std::string(), " made");
   if (!status.journals.failed.empty()) text += cat(", ", status.journals.failed.size(), " failed");
   if (status.unmade() > 0) text += cat(", ", status.unmade(), " to make");
+  const std::optional<double> seconds = seconds_per_picture(status.journals);
+  if (seconds && status.unmade() > 0) {
+    text += cat(", ", image_rate_text(*seconds), ", ",
+                clock_text(*seconds * static_cast<double>(status.unmade())), " left");
+  }
   constexpr std::size_t kShown = 10;
   if (!status.lost.empty()) {
     text += cat("\nnot there any more: ", join(status.lost, ", ", kShown));

@@ -43,6 +43,14 @@ int TaskMaker::kind_of(const Options& options, std::size_t number) {
   return kinds_.emplace(std::move(text), static_cast<int>(kinds_.size())).first->second;
 }
 
+PictureCost TaskMaker::cost_of(const Plan& plan) {
+  std::vector<std::int64_t> key = plan.latent_shape;
+  key.insert(key.end(), {plan.steps, plan.branches});
+  const auto [entry, fresh] = costs_.try_emplace(std::move(key));
+  if (fresh) entry->second = pipeline_.picture_cost(plan);
+  return entry->second;
+}
+
 RunFacts TaskMaker::plan(const Job& job, const Options& options, const Inputs& inputs,
                          std::int64_t k) const {
   Request request = make_request(options, inputs);
@@ -82,6 +90,9 @@ std::vector<Task> TaskMaker::tasks(const Job& job, std::size_t number) {
         options.output ? named_output(*options.output, k, job.images()) : names_.name(fields);
     task.hash = job_hash(facts, fields.seed);
     task.kind = kind;
+    task.width = facts.plan.request.width;
+    task.height = facts.plan.request.height;
+    task.cost = cost_of(facts.plan);
     tasks.push_back(std::move(task));
   }
   return tasks;

@@ -58,7 +58,7 @@ Json load_event(const LoadInfo& info) {
   return out;
 }
 
-Json step_event(const StepInfo& info) {
+Json step_event(const StepInfo& info, std::optional<double> left_s, double rss_bytes) {
   Json out = event("step");
   out["index"] = info.index;
   out["of"] = info.of;
@@ -66,15 +66,47 @@ Json step_event(const StepInfo& info) {
   out["images"] = info.images;
   out["timestep"] = info.timestep;
   out["seconds"] = info.seconds;
+  if (left_s) out["eta_s"] = *left_s;
+  out["rss_bytes"] = rss_bytes;
   return out;
 }
 
-Json image_event(const std::filesystem::path& path, std::uint64_t seed, int index,
-                 const std::string& sha256) {
+Json image_event(const WrittenPicture& picture, double seconds, std::optional<double> left_s) {
   Json out = event("image");
-  out["path"] = path.string();
-  out["seed"] = seed;
+  out["path"] = picture.path.string();
+  out["seed"] = picture.seed;
+  out["index"] = picture.index;
+  out["sha256"] = picture.sha256;
+  out["seconds"] = seconds;
+  if (left_s) out["eta_s"] = *left_s;
+  return out;
+}
+
+Json batch_event(std::int64_t pictures, std::size_t done, const std::filesystem::path& output_dir,
+                 int batch_size) {
+  Json out = event("batch");
+  out["pictures"] = pictures;
+  out["done"] = done;
+  out["output_dir"] = output_dir.string();
+  out["batch_size"] = batch_size;
+  return out;
+}
+
+Json failed_event(std::int64_t index, const std::string& source, const Error& error) {
+  Json out = event("failed");
   out["index"] = index;
+  out["source"] = source;
+  out["code"] = error_code_name(error.code());
+  out["message"] = error.message();
+  return out;
+}
+
+Json grid_event(const std::filesystem::path& path, std::int64_t pictures, std::int64_t missing,
+                const std::string& sha256) {
+  Json out = event("grid");
+  out["path"] = path.string();
+  out["pictures"] = pictures;
+  out["missing"] = missing;
   out["sha256"] = sha256;
   return out;
 }

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "ldm/app/batch.h"
 #include "ldm/app/commands.h"
 #include "ldm/app/config_file.h"
 #include "ldm/app/events.h"
+#include "ldm/app/grid.h"
 #include "ldm/app/jobs.h"
 #include "ldm/app/metadata.h"
 #include "ldm/app/output_paths.h"
@@ -15,9 +17,11 @@
 #include "ldm/app/resolve.h"
 #include "ldm/app/run_model.h"
 #include "ldm/app/signals.h"
+#include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
+#include "ldm/io/image.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/loading/open.h"
 #include "ldm/pipeline/pipeline.h"
@@ -26,6 +30,13 @@ namespace ldm::app {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// Sets how the console talks; whether progress is shown.
+bool apply_modes(const Options& options, Session& session) {
+  session.console.json = options.json.value_or(false);
+  session.console.quiet = options.quiet.value_or(false);
+  return shows_progress(options, session.console);
+}
 
 /// One run of `generate`, stage by stage.
 struct Run {
@@ -36,14 +47,19 @@ struct Run {
   std::vector<fs::path> outputs;
   std::shared_ptr<Components> components;
   RunFacts facts;
+  ProgressMeter progress;
 
-  explicit Run(Session& where) : session(where), console(where.console) {}
+  Run(const Options& command_line, Session& where)
+      : session(where),
+        console(where.console),
+        options(with_config_file(command_line)),
+        progress(console, apply_modes(options, where)) {
+    session.on_load = [this](const LoadInfo& info) { progress.on_load(info); };
+  }
+  ~Run() { session.on_load = {}; }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
 };
-
-void apply_modes(const Options& options, Session& session) {
-  session.console.json = options.json.value_or(false);
-  session.console.quiet = options.quiet.value_or(false);
-}
 
 void print_config(Run& run) {
   const ModelFiles folder = open_model(resolve_model(run.options));
@@ -72,6 +88,12 @@ void prepare(Run& run) {
       throw Error::usage(cat("--output and --save-latents are both ", latents.string()));
     }
     all.push_back(latents);
+  }
+  if (run.options.grid) {
+    if (std::find(all.begin(), all.end(), fs::path(*run.options.grid)) != all.end()) {
+      throw Error::usage(cat("--grid ", *run.options.grid, " names another output too"));
+    }
+    all.emplace_back(*run.options.grid);
   }
   check_output_folders(all);
 }
@@ -105,6 +127,20 @@ void check_outputs_free(const Run& run) {
   }
 }
 
+/// The sheet of --grid, planned before anything is made.
+std::optional<Grid> plan_grid_file(const Run& run) {
+  if (!run.options.grid) return std::nullopt;
+  const Request& request = run.facts.plan.request;
+  std::vector<GridPicture> pictures;
+  for (std::size_t k = 0; k < run.outputs.size(); ++k) {
+    const std::uint64_t seed = request.seed + k;
+    pictures.push_back({&run.options, seed, job_hash(run.facts, seed), 0, 0,
+                        static_cast<std::int64_t>(k), request.width, request.height});
+  }
+  return Grid(*run.options.grid, pictures, {}, run.options, metadata_mode(*run.options.metadata),
+              run.options.overwrite.value_or(false));
+}
+
 void throw_if_stopped(const RunReport& report, int wanted) {
   if (received_signal() != 0) throw stopped_by_signal(received_signal(), report.images, wanted);
 }
@@ -115,36 +151,52 @@ void make_pictures(Run& run, Pipeline& pipeline) {
   const MetadataMode metadata = metadata_mode(*options.metadata);
   const IfExists if_exists =
       options.overwrite.value_or(false) ? IfExists::kReplace : IfExists::kKeepIdentical;
-  PictureWriter writer(run.console, run.outputs, metadata, if_exists,
-                       options.save_latents.has_value());
-  const bool shown =
-      !options.no_progress.value_or(false) && !run.console.quiet && !run.console.json;
-  ProgressMeter progress(run.console, run.facts.plan, shown);
+  PictureWriter writer(run.outputs, metadata, if_exists, options.save_latents.has_value());
+  ProgressMeter& progress = run.progress;
   const int wanted = run.facts.plan.request.num_images;
   bool started = false;
   RunCallbacks callbacks;
+  callbacks.on_stage = [&](RunStage stage) { progress.on_stage(stage); };
   callbacks.on_denoise_start = [&] {
     if (!std::exchange(started, true)) report.start_to_first_step_s = seconds_since_process_start();
     throw_if_stopped(report, wanted);
   };
   callbacks.on_step = [&](const StepInfo& info) {
-    run.console.event(step_event(info));
     progress.on_step(info);
+    if (run.console.json) {
+      run.console.event(step_event(info, progress.state().left_s, rss_bytes()));
+    }
     return received_signal() == 0;
   };
   callbacks.on_image = [&](ImageResult&& result) {
     if (run.facts.weights.empty() && metadata != MetadataMode::kNone) {
       run.facts.weights = weight_hashes(*run.components);
     }
-    writer.write(result, run.facts);
+    const WrittenPicture written = writer.write(result, run.facts);
     ++report.images;
-    progress.on_image(result, writer.path_of(result.index));
+    progress.on_image(result, written.path);
+    announce_picture(written, progress, run.console);
   };
+  const PictureCost picture = pipeline.picture_cost(run.facts.plan);
+  progress.expect_loads(pipeline.parameter_counts());
+  progress.begin({picture, picture * wanted, wanted, wanted, 0});
   progress.on_start(run.facts.model_name);
   pipeline.run(run.facts.plan, callbacks);
   progress.finish();
   report.stages = pipeline.timings();
   if (options.save_latents) writer.write_latents(*options.save_latents);
+}
+
+void write_grid(const Run& run, const Grid& grid) {
+  const auto read = [&run](std::size_t i) -> std::optional<Image> {
+    throw_if_stopped(run.session.report, run.facts.plan.request.num_images);
+    try {
+      return load_image(run.outputs[i]);
+    } catch (const Error&) {
+      return std::nullopt;  // a file beyond what is read back: its cell stays empty
+    }
+  };
+  grid.write(read, run.console);
 }
 
 /// Runs the plan; keeps what was done for the report however it ends.
@@ -166,9 +218,7 @@ void make_pictures_reporting(Run& run, Pipeline& pipeline) {
 }  // namespace
 
 void generate(const Options& command_line, Session& session) {
-  Run run(session);
-  run.options = with_config_file(command_line);
-  apply_modes(run.options, session);
+  Run run(command_line, session);
   if (run.options.print_config.value_or(false)) return print_config(run);
   session.makes_pictures = true;
   if (is_batch(run.options)) return generate_batch(run.options, session);
@@ -178,6 +228,7 @@ void generate(const Options& command_line, Session& session) {
   run.facts.plan = pipeline.plan(make_request(run.options, run.inputs));
   check_eta(run.facts.plan);
   check_outputs_free(run);
+  const std::optional<Grid> grid = plan_grid_file(run);
   const bool dry_run = run.options.dry_run.value_or(false);
   if (dry_run) run.facts.plan.seconds = pipeline.estimate_seconds(run.facts.plan);
   announce_plan(run);
@@ -186,10 +237,8 @@ void generate(const Options& command_line, Session& session) {
     return;
   }
   make_pictures_reporting(run, pipeline);
-  if (!run.options.timings.value_or(false)) return;
-  session.report.total_s = seconds_since_process_start();
-  session.report.peak = peak_memory();
-  session.console.report(timings_table(session.report));
+  if (grid) write_grid(run, *grid);
+  show_timings(run.options, session);
 }
 
 }  // namespace ldm::app

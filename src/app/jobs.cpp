@@ -45,16 +45,26 @@ const OptionSpec& swept_option(const std::string& text, std::size_t equals) {
   throw Error::usage(cat("--sweep: ", key, " cannot be swept"), did_you_mean(key, known));
 }
 
-/// All combinations of the values of all sweeps, the last one changing fastest.
-std::vector<Options> read_sweeps(const std::vector<std::string>& sweeps) {
-  constexpr std::size_t kMost = 1'000'000;
-  std::vector<Options> combinations(1);
+std::vector<SweepAxis> read_axes(const std::vector<std::string>& sweeps) {
+  std::vector<SweepAxis> axes;
   for (const std::string& text : sweeps) {
     const std::size_t equals = text.find('=');
     const OptionSpec& spec = swept_option(text, equals);
+    axes.push_back(
+        {long_flag(spec).substr(2), split_values(std::string_view(text).substr(equals + 1))});
+  }
+  return axes;
+}
+
+/// All combinations of the values of all sweeps, the last one changing fastest.
+std::vector<Options> combine(const std::vector<SweepAxis>& axes) {
+  constexpr std::size_t kMost = 1'000'000;
+  std::vector<Options> combinations(1);
+  for (const SweepAxis& axis : axes) {
+    const OptionSpec& spec = swept_option(axis.key + "=", axis.key.size());
     std::vector<Options> longer;
     for (const Options& before : combinations) {
-      for (const std::string& value : split_values(std::string_view(text).substr(equals + 1))) {
+      for (const std::string& value : axis.values) {
         Options options = before;
         if (auto problem = set_from_text(spec, value, options)) {
           throw Error::usage(cat("--sweep: ", problem->message), problem->hint);
@@ -138,7 +148,8 @@ bool is_batch(const Options& options) {
 
 JobReader::JobReader(const Options& run)
     : run_(run),
-      sweep_(read_sweeps(run.sweep.value_or(std::vector<std::string>()))),
+      axes_(read_axes(run.sweep.value_or(std::vector<std::string>()))),
+      sweep_(combine(axes_)),
       is_json_(run.jobs.has_value()) {
   if (run.jobs || run.prompts) lines_.emplace(run.jobs ? *run.jobs : *run.prompts);
 }
@@ -170,8 +181,8 @@ bool JobReader::next(std::vector<Job>& jobs, std::vector<JobFault>& faults) {
     return true;
   }
   std::uint64_t most_images = 1;
-  for (const Options& swept : sweep_) {
-    Job job{source, swept, next_};
+  for (std::size_t combination = 0; combination < sweep_.size(); ++combination) {
+    Job job{source, sweep_[combination], next_, line_, combination};
     fill_unset(job.options, own);
     if (!job.options.seed) job.options.seed = run_.seed.value_or(0) + seed_offset_;
     fill_unset(job.options, run_);
@@ -186,6 +197,7 @@ bool JobReader::next(std::vector<Job>& jobs, std::vector<JobFault>& faults) {
     }
   }
   seed_offset_ += most_images;
+  ++line_;
   return true;
 }
 

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <limits>
 #include <string_view>
+#include <utility>
 
 #include "ldm/core/text.h"
 #include "ldm/io/json.h"
@@ -92,6 +94,30 @@ void add_entry(JournalSummary& summary, nlohmann::json entry) {
     summary.failed.erase(index);
     summary.images[path] = std::move(entry);
   }
+}
+
+std::optional<double> seconds_per_picture(const JournalSummary& journals) {
+  constexpr std::size_t kNewest = 200;
+  std::vector<std::pair<double, double>> spans;  // end and length
+  for (const auto& [name, entry] : journals.images) {
+    const auto seconds = entry.find("seconds");
+    const auto finished = entry.find("finished");
+    if (seconds == entry.end() || finished == entry.end()) continue;
+    if (!seconds->is_number() || !finished->is_number()) continue;
+    spans.emplace_back(finished->get<double>(), seconds->get<double>());
+  }
+  if (spans.empty()) return std::nullopt;
+  std::sort(spans.rbegin(), spans.rend());
+  spans.resize(std::min(spans.size(), kNewest));
+  // From the newest back: how much of each span no later one covers.
+  double covered = 0;
+  double from = std::numeric_limits<double>::infinity();
+  for (const auto& [end, length] : spans) {
+    const double begin = end - std::max(0.0, length);
+    covered += std::max(0.0, std::min(end, from) - begin);
+    from = std::min(from, begin);
+  }
+  return covered / static_cast<double>(spans.size());
 }
 
 JournalSummary read_journals(const OutputFolder& folder) {

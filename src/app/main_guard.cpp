@@ -7,8 +7,10 @@
 
 #include "ldm/app/events.h"
 #include "ldm/app/signals.h"
+#include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "ldm/core/log.h"
+#include "ldm/core/text.h"
 
 namespace ldm::app {
 namespace {
@@ -20,7 +22,8 @@ Error describe_exception(const std::exception_ptr& caught) {
   } catch (const Error& error) {
     return error;
   } catch (const std::bad_alloc&) {
-    return Error::memory("out of memory", "try a smaller size, --low-memory, or --dtype bf16");
+    return Error::memory(cat("out of memory, ", human_bytes(available_memory_bytes()), " are free"),
+                         "try a smaller size, --low-memory, or --dtype bf16");
   } catch (const std::exception& error) {
     const std::string text = error.what();
     return Error::internal(text.substr(0, text.find('\n')));
@@ -57,6 +60,7 @@ int run_guarded(std::span<const std::string> args, Session& session, const Comma
 
 int main_guard(int argc, char** argv, const Command& command, const std::string& program) {
   seconds_since_process_start();
+  throw_when_allocations_fail();
   keep_standard_streams_taken();
   install_signal_handlers();
   const std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);

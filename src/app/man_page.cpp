@@ -119,7 +119,24 @@ Files appear whole or not at all, and none is replaced without
 .BR \-\-overwrite .
 )";
 
-constexpr std::string_view kTail = R"(.SH ENVIRONMENT
+constexpr std::string_view kTail = R"(.SH EVENTS
+With
+.B \-\-json
+standard output carries one JSON object a line:
+.BR plan " or " batch
+(what will be made),
+.BR load ,
+.BR step ,
+.BR image ,
+.BR failed ,
+.BR grid ,
+.BR warning ,
+.BR error ,
+and last
+.BR done .
+Every field is described in
+.IR ../share/ldm\-gen/configs/schemas/events.schema.json .
+.SH ENVIRONMENT
 .TP
 .B LDM_MODEL
 The model when

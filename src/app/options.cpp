@@ -78,6 +78,7 @@ constexpr OptionSpec kOptions[] = {
     {"--overwrite", "", kWhere, "replace existing files", &Options::overwrite},
     {"--metadata", "NAME", kWhere, "settings written into the PNG (default full)", &Options::metadata, &metadata_modes},
     {"--save-latents", "FILE", kWhere, "also write the final latents, as safetensors", &Options::save_latents},
+    {"--grid", "FILE", kWhere, "also write a labelled sheet of all pictures of the run", &Options::grid},
 
     {"--jobs", "FILE", kBatch, "jobs, one JSON object a line, keys as of --config; - reads them from stdin as they come", &Options::jobs, nullptr, std::nullopt, false},
     {"--prompts", "FILE", kBatch, "one prompt a line, without empty lines and those that begin with #; - reads stdin", &Options::prompts, nullptr, std::nullopt, false},

@@ -4,7 +4,6 @@
 #include <cctype>
 #include <set>
 
-#include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
 
@@ -89,20 +88,23 @@ void check_output_folders(const std::vector<fs::path>& paths) {
   for (const fs::path& folder : folders) check_output_folder(folder);
 }
 
+Error holds_something_else(const fs::path& first, std::size_t count, std::string_view other) {
+  return Error::output(cat(first.string(), ": exists and holds something else",
+                           count > 1 ? cat(" (and ", count - 1, " more)") : ""),
+                       cat("--overwrite replaces it; or name another ", other));
+}
+
 bool check_existing(const std::vector<fs::path>& paths,
                     const std::function<bool(std::size_t index)>& is_same) {
-  std::vector<std::string> different;
+  std::vector<fs::path> different;
   bool any = false;
   for (std::size_t i = 0; i < paths.size(); ++i) {
     if (!is_taken(paths[i])) continue;
     any = true;
-    if (!is_same(i)) different.push_back(paths[i].string());
+    if (!is_same(i)) different.push_back(paths[i]);
   }
   if (!different.empty()) {
-    throw Error::output(
-        cat(different.front(), ": exists and holds something else",
-            different.size() > 1 ? cat(" (and ", different.size() - 1, " more)") : ""),
-        "--overwrite replaces it; or name another file with --output");
+    throw holds_something_else(different.front(), different.size(), "file with --output");
   }
   return any;
 }

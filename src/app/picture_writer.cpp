@@ -4,7 +4,6 @@
 #include <span>
 #include <utility>
 
-#include "ldm/app/events.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/core/version.h"
@@ -20,10 +19,18 @@ std::vector<std::byte> encode_picture_file(const ImageResult& result, const RunF
   return png;
 }
 
-PictureWriter::PictureWriter(Console& console, std::vector<std::filesystem::path> paths,
-                             MetadataMode metadata, IfExists if_exists, bool keep_latents)
-    : console_(console),
-      paths_(std::move(paths)),
+void announce_picture(const WrittenPicture& picture, const ProgressMeter& progress,
+                      Console& console) {
+  if (console.json) {
+    console.event(image_event(picture, progress.image_seconds(), progress.state().left_s));
+  } else {
+    console.result(picture.path.string());
+  }
+}
+
+PictureWriter::PictureWriter(std::vector<std::filesystem::path> paths, MetadataMode metadata,
+                             IfExists if_exists, bool keep_latents)
+    : paths_(std::move(paths)),
       metadata_(metadata),
       if_exists_(if_exists),
       keep_latents_(keep_latents) {}
@@ -32,22 +39,19 @@ const std::filesystem::path& PictureWriter::path_of(int index) const {
   return paths_.at(static_cast<std::size_t>(index));
 }
 
-void PictureWriter::write(const ImageResult& result, const RunFacts& facts) {
-  const std::filesystem::path& path = path_of(result.index);
+WrittenPicture PictureWriter::write(const ImageResult& result, const RunFacts& facts) {
+  WrittenPicture written{path_of(result.index), result.seed, result.index, {}};
   const std::vector<std::byte> png = encode_picture_file(result, facts, metadata_);
-  write_file_atomic(path, png, if_exists_);
-  if (console_.json) {
-    console_.event(image_event(path, result.seed, result.index, sha256_hex(png)));
-  } else {
-    console_.result(path.string());
-  }
-  if (!keep_latents_) return;
+  write_file_atomic(written.path, png, if_exists_);
+  written.sha256 = sha256_hex(png);
+  if (!keep_latents_) return written;
   std::vector<std::int64_t> shape = result.latents.shape;
   if (shape.size() != 4) throw Error::internal("latents of a picture are not [1, C, h, w]");
   if (!latents_.shape.empty()) shape[0] += latents_.shape[0];
   latents_.shape = shape;
   latents_.values.insert(latents_.values.end(), result.latents.values.begin(),
                          result.latents.values.end());
+  return written;
 }
 
 void PictureWriter::write_latents(const std::filesystem::path& path) const {

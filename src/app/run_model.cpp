@@ -45,6 +45,7 @@ RunModel open_run_model(const Options& options, Session& session) {
       [&session](const LoadInfo& info) {
         session.report.load_s += info.seconds;
         session.console.event(load_event(info));
+        if (session.on_load) session.on_load(info);
       },
       make_lora_request(options));
   facts.loras = loras_in_use(*model.components);

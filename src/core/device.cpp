@@ -3,8 +3,10 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/native/DispatchStub.h>
+#include <c10/util/Logging.h>
 #include <dlfcn.h>
 #include <malloc.h>
+#include <sys/resource.h>
 #include <torch/headeronly/version.h>
 #include <unistd.h>
 
@@ -121,15 +123,28 @@ void set_allocator_mode(AllocatorMode mode) {
   mallopt(M_ARENA_MAX, 1);
 }
 
+void throw_when_allocations_fail() {
+  // libsentencepiece exports a FLAGS_minloglevel too, larger than c10's: its initialiser builds it
+  // over c10's and over the flag behind it, by which c10 would abort instead of throwing.
+  FLAGS_caffe2_use_fatal_for_enforce = false;
+}
+
 void release_freed_memory() { malloc_trim(0); }
 
 double peak_rss_bytes() { return proc_kilobytes("/proc/self/status", "VmHWM:"); }
 
+double rss_bytes() { return proc_kilobytes("/proc/self/status", "VmRSS:"); }
+
 double available_memory_bytes() {
-  const double system = proc_kilobytes("/proc/meminfo", "MemAvailable:");
+  double free = proc_kilobytes("/proc/meminfo", "MemAvailable:");
   const double limit = number_in_file("/sys/fs/cgroup/memory.max");
-  if (limit <= 0) return system;
-  return std::min(system, limit - number_in_file("/sys/fs/cgroup/memory.current"));
+  if (limit > 0) free = std::min(free, limit - number_in_file("/sys/fs/cgroup/memory.current"));
+  rlimit space{};
+  if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
+    const double used = proc_kilobytes("/proc/self/status", "VmSize:");
+    free = std::min(free, static_cast<double>(space.rlim_cur) - used);
+  }
+  return std::max(0.0, free);
 }
 
 std::string_view torch_version() { return TORCH_VERSION; }

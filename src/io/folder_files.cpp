@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -20,32 +19,31 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
+Descriptor open_below(int folder, const char* name, int flags) {
+  return Descriptor(uninterrupted([&] {
+    return ::openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags);
+  }));
+}
 
- private:
-  int fd_;
-};
-
-int open_below(int folder, const char* name, int flags) {
-  int fd = -1;
-  do {
-    fd = ::openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags);
-  } while (fd < 0 && errno == EINTR);
-  return fd;
+/// Calls `visit(folder, name, mode)` with every entry of an open folder but . and .., `mode` being
+/// its type as of `stat`. False when the folder cannot be read.
+template <typename Visit>
+bool for_each_entry(Descriptor folder, const Visit& visit) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(folder.get()), &::closedir);
+  if (!entries) return false;
+  const int fd = folder.release();
+  while (const dirent* entry = ::readdir(entries.get())) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    mode_t mode = DTTOIF(entry->d_type);
+    if (entry->d_type == DT_UNKNOWN) {
+      struct stat info {};
+      if (::fstatat(fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
+      mode = info.st_mode;
+    }
+    visit(fd, name, mode);
+  }
+  return true;
 }
 
 bool ends_with_ignoring_case(std::string_view name, std::string_view suffix) {
@@ -63,35 +61,25 @@ class Look {
  public:
   Look(std::string_view suffix, FolderFiles& out) : suffix_(suffix), out_(out) {}
 
-  void enter(int fd, const std::string& prefix, int depth) {
-    DIR* const raw = ::fdopendir(fd);
-    if (raw == nullptr) {
-      ::close(fd);
-      out_.unreadable.push_back(prefix);
-      return;
-    }
-    const std::unique_ptr<DIR, int (*)(DIR*)> folder(raw, &::closedir);
-    while (const dirent* entry = ::readdir(raw)) {
-      const std::string name = entry->d_name;
-      if (name[0] != '.') visit(::dirfd(raw), name, prefix, depth);
-    }
+  void enter(Descriptor opened, const std::string& prefix, int depth) {
+    const auto visit_entry = [&](int folder, const std::string& name, mode_t mode) {
+      if (name[0] != '.') visit(folder, name, mode, prefix, depth);
+    };
+    if (!for_each_entry(std::move(opened), visit_entry)) out_.unreadable.push_back(prefix);
   }
 
  private:
-  void visit(int folder, const std::string& name, const std::string& prefix, int depth) {
-    struct stat info {};
-    if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return;
+  void visit(int folder, const std::string& name, mode_t mode, const std::string& prefix,
+             int depth) {
     const std::string relative = prefix.empty() ? name : prefix + "/" + name;
-    if (S_ISLNK(info.st_mode)) ++out_.links;
-    if (S_ISREG(info.st_mode) && ends_with_ignoring_case(name, suffix_)) {
-      out_.files.push_back(relative);
-    }
-    if (!S_ISDIR(info.st_mode) || depth >= kMaxDepth) return;
-    const int fd = open_below(folder, name.c_str(), O_DIRECTORY);
-    if (fd < 0) {
-      out_.unreadable.push_back(relative);
+    if (S_ISLNK(mode)) ++out_.links;
+    if (S_ISREG(mode) && ends_with_ignoring_case(name, suffix_)) out_.files.push_back(relative);
+    if (!S_ISDIR(mode) || depth >= kMaxDepth) return;
+    Descriptor below = open_below(folder, name.c_str(), O_DIRECTORY);
+    if (below.ok()) {
+      enter(std::move(below), relative, depth + 1);
     } else {
-      enter(fd, relative, depth + 1);
+      out_.unreadable.push_back(relative);
     }
   }
 
@@ -106,36 +94,48 @@ class Look {
 
 }  // namespace
 
-Folder::Folder(const std::filesystem::path& path) : path_(path) {
-  do {
-    fd_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  } while (fd_ < 0 && errno == EINTR);
-  if (fd_ < 0) {
-    throw Error::input(cat(path.string(), ": ", std::generic_category().message(errno)),
-                       "name a folder");
-  }
+Folder::Folder(std::filesystem::path path)
+    : path_(std::move(path)), fd_(uninterrupted([this] {
+        return ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      })) {
+  if (fd_.ok()) return;
+  throw Error::input(cat(path_.string(), ": ", std::generic_category().message(errno)),
+                     "name a folder");
 }
 
-Folder::~Folder() { ::close(fd_); }
+Folder::Folder(std::filesystem::path path, Descriptor opened)
+    : path_(std::move(path)), fd_(std::move(opened)) {}
 
 FolderFiles Folder::list(std::string_view suffix) const {
   FolderFiles out;
-  const int fd = open_below(fd_, ".", O_DIRECTORY);
-  if (fd < 0) cannot_read(path_.string(), errno);
-  Look(suffix, out).enter(fd, "", 1);
+  Descriptor self = open_below(fd_.get(), ".", O_DIRECTORY);
+  if (!self.ok()) cannot_read(path_.string(), errno);
+  Look(suffix, out).enter(std::move(self), "", 1);
   std::sort(out.files.begin(), out.files.end());
   std::sort(out.unreadable.begin(), out.unreadable.end());
   return out;
 }
 
+std::vector<std::string> Folder::names() const {
+  std::vector<std::string> names;
+  const bool read = for_each_entry(open_below(fd_.get(), ".", O_DIRECTORY),
+                                   [&names](int, const std::string& name, mode_t mode) {
+                                     if (S_ISREG(mode)) names.push_back(name);
+                                   });
+  if (!read) cannot_read(path_.string(), errno);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 std::vector<std::byte> Folder::read(const std::string& relative, std::uint64_t max_bytes) const {
-  Descriptor at(open_below(fd_, ".", O_DIRECTORY));
+  Descriptor at = open_below(fd_.get(), ".", O_DIRECTORY);
   for (std::size_t start = 0; start < relative.size();) {
     const std::size_t slash = std::min(relative.find('/', start), relative.size());
     const std::string part = relative.substr(start, slash - start);
     const bool last = slash == relative.size();
-    at = Descriptor(part == ".." ? -1 : open_below(at.get(), part.c_str(), last ? 0 : O_DIRECTORY));
-    if (at.get() < 0) cannot_read(relative, errno);
+    errno = ENOENT;
+    at = part == ".." ? Descriptor() : open_below(at.get(), part.c_str(), last ? 0 : O_DIRECTORY);
+    if (!at.ok()) cannot_read(relative, errno);
     start = slash + 1;
   }
   struct stat info {};
@@ -147,8 +147,8 @@ std::vector<std::byte> Folder::read(const std::string& relative, std::uint64_t m
   }
   std::vector<std::byte> bytes(static_cast<std::size_t>(size));
   for (std::size_t done = 0; done < bytes.size();) {
-    const ssize_t got = ::read(at.get(), bytes.data() + done, bytes.size() - done);
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got =
+        uninterrupted([&] { return ::read(at.get(), bytes.data() + done, bytes.size() - done); });
     if (got < 0) cannot_read(relative, errno);
     if (got == 0) throw Error::input(relative + ": shrank while it was read");
     done += static_cast<std::size_t>(got);

@@ -16,11 +16,15 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/io/descriptor.h"
 
 namespace ldm {
 namespace {
 
 constexpr const char* kName = ".ldm-lock";
+constexpr const char* kBatchHint =
+    "wait for it, name another --output-dir, or let several processes share the folder with "
+    "--shared or --shard";
 /// What the bytes of the file stand for when they are locked. The file holds only a few of them:
 /// locks may lie beyond its end.
 constexpr std::int64_t kModeByte = 0;  ///< exclusively: one process alone; shared: several
@@ -38,11 +42,7 @@ struct flock lock_of(short type, std::int64_t byte) {
 
 bool set_lock(int fd, short type, std::int64_t byte) {
   struct flock lock = lock_of(type, byte);
-  int result = -1;
-  do {
-    result = ::fcntl(fd, F_OFD_SETLK, &lock);
-  } while (result != 0 && errno == EINTR);
-  return result == 0;
+  return uninterrupted([&] { return ::fcntl(fd, F_OFD_SETLK, &lock); }) == 0;
 }
 
 bool taken_by_another() { return errno == EAGAIN || errno == EACCES; }
@@ -90,6 +90,7 @@ void write_holder(int fd, bool alone) {
 struct FolderLock::State {
   const OutputFolder* folder = nullptr;
   int fd = -1;
+  std::string hint;
 
   ~State() {
     if (fd < 0) return;
@@ -101,9 +102,7 @@ struct FolderLock::State {
   }
 
   [[noreturn]] void throw_locked(const std::string& what) const {
-    throw Error::locked(cat(folder->path().string(), ": ", what),
-                        "wait for it, name another --output-dir, or let several processes share "
-                        "the folder with --shared or --shard");
+    throw Error::locked(cat(folder->path().string(), ": ", what), hint);
   }
 
   /// Takes the whole folder, alone or beside others.
@@ -128,14 +127,15 @@ struct FolderLock::State {
   }
 };
 
-std::unique_ptr<FolderLock::State> FolderLock::open(const OutputFolder& folder) {
+std::unique_ptr<FolderLock::State> FolderLock::open(const OutputFolder& folder,
+                                                    const std::string& hint) {
   constexpr mode_t kMode = 0666;
   auto state = std::make_unique<State>();
   state->folder = &folder;
-  do {
-    state->fd =
-        ::openat(folder.descriptor(), kName, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kMode);
-  } while (state->fd < 0 && errno == EINTR);
+  state->hint = hint.empty() ? kBatchHint : hint;
+  state->fd = uninterrupted([&] {
+    return ::openat(folder.descriptor(), kName, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kMode);
+  });
   if (state->fd >= 0) return state;
   throw Error::output(
       cat((folder.path() / kName).string(), ": cannot write: ", std::strerror(errno)),
@@ -146,9 +146,9 @@ FolderLock::FolderLock(std::unique_ptr<State> state) : state_(std::move(state)) 
 FolderLock::FolderLock(FolderLock&&) noexcept = default;
 FolderLock::~FolderLock() = default;
 
-FolderLock FolderLock::alone(const OutputFolder& folder) {
+FolderLock FolderLock::alone(const OutputFolder& folder, const std::string& hint) {
   for (;;) {
-    auto state = open(folder);
+    auto state = open(folder, hint);
     state->lock_folder(F_WRLCK);
     if (!state->is_current()) continue;
     write_holder(state->fd, /*alone=*/true);

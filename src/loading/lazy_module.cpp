@@ -8,6 +8,17 @@
 #include "ldm/nn/pack.h"
 
 namespace ldm {
+namespace {
+
+/// Frees whatever weights there are, also those of a load that failed half way.
+void let_go(torch::nn::Module& module) {
+  nn::unpack(module);
+  unload_weights(module);
+  release_freed_memory();
+}
+
+}  // namespace
+
 LazyModule::LazyModule(std::shared_ptr<torch::nn::Module> module, const ComponentFiles& files,
                        const Execution& execution, LoadContext context)
     : module_(std::move(module)),
@@ -28,10 +39,14 @@ void LazyModule::load() {
   try {
     const bool own_hashes = load_weights(*module_, *files_->weights, binding_, execution, updates_);
     verdict = judge_files(files, *context_.digests, own_hashes);
+    if (execution_.device.is_cpu()) nn::pack_for_inference(*module_);
   } catch (Error& error) {
+    let_go(*module_);
     throw error.with_context("loading " + files_->name);
+  } catch (...) {
+    let_go(*module_);
+    throw;
   }
-  if (execution_.device.is_cpu()) nn::pack_for_inference(*module_);
   loaded_ = true;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   sha256_ = verdict.sha256;
@@ -42,10 +57,8 @@ void LazyModule::load() {
 
 void LazyModule::release() {
   if (!loaded_) return;
-  nn::unpack(*module_);
-  unload_weights(*module_);
-  release_freed_memory();
   loaded_ = false;
+  let_go(*module_);
 }
 
 void LazyModule::reload_as(c10::ScalarType dtype) {

@@ -17,12 +17,16 @@ constexpr double kLibraries = 350e6;
 
 double bytes_of(c10::ScalarType dtype) { return static_cast<double>(c10::elementSize(dtype)); }
 
-double weight_bytes(const torch::nn::Module& module, c10::ScalarType dtype) {
+double elements_of(const torch::nn::Module& module) {
   double elements = 0;
   for (const at::Tensor& parameter : module.parameters()) {
     elements += static_cast<double>(parameter.numel());
   }
-  return elements * bytes_of(dtype);
+  return elements;
+}
+
+double weight_bytes(const torch::nn::Module& module, c10::ScalarType dtype) {
+  return elements_of(module) * bytes_of(dtype);
 }
 
 /// Live activations of a UNet call: measured as about nine tensors of the first level's width, the
@@ -121,12 +125,23 @@ double decoder_flops(const models::AutoencoderImpl& vae, std::int64_t h, std::in
   return flops;
 }
 
-double estimate_seconds(const Components& c, const Plan& plan) {
+std::map<std::string, double> parameter_counts(const Components& c) {
+  std::map<std::string, double> counts = {{c.unet.name(), elements_of(c.unet.bare())},
+                                          {c.vae.name(), elements_of(c.vae.bare())}};
+  if (c.text_encoder) counts[c.text_encoder->name()] = elements_of(c.text_encoder->bare());
+  return counts;
+}
+
+PictureCost picture_cost(const Components& c, const Plan& plan) {
   const std::int64_t h = plan.latent_shape[1];
   const std::int64_t w = plan.latent_shape[2];
   const double rows = plan.steps * static_cast<double>(plan.branches);
-  const double image = rows * unet_flops(c.unet.bare(), h, w) + decoder_flops(c.vae.bare(), h, w);
-  return plan.request.num_images * image / matrix_rate(c.execution);
+  return {rows * unet_flops(c.unet.bare(), h, w), decoder_flops(c.vae.bare(), h, w)};
+}
+
+double estimate_seconds(const Components& c, const Plan& plan) {
+  const PictureCost image = picture_cost(c, plan);
+  return plan.request.num_images * (image.steps + image.decode) / matrix_rate(c.execution);
 }
 
 double estimate_memory(const Components& c, const Plan& plan) {

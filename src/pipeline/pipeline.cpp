@@ -6,15 +6,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <new>
 #include <span>
-#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
+#include "ldm/core/log.h"
 #include "ldm/core/random.h"
 #include "ldm/core/text.h"
 #include "ldm/io/hash.h"
@@ -23,6 +22,7 @@
 #include "ldm/pipeline/conditioning.h"
 #include "ldm/pipeline/cost.h"
 #include "ldm/pipeline/image_tensor.h"
+#include "ldm/pipeline/out_of_memory.h"
 #include "ldm/pipeline/plan.h"
 #include "ldm/pipeline/planned_scheduler.h"
 #include "ldm/pipeline/start_latents.h"
@@ -60,20 +60,14 @@ void synchronize(const Execution& execution) {
   if (execution.device.is_cuda()) loaded_cuda()->synchronize(execution.device.index());
 }
 
-/// libtorch's ways to run out of memory, in our words.
-[[noreturn]] void throw_out_of_memory(const Plan& plan, const Execution& execution) {
-  const double free = available_memory_bytes();
-  throw Error::memory(
-      cat("out of memory on ", execution.device.str(), ": this request needs about ",
-          human_bytes(plan.memory_bytes),
-          execution.device.is_cpu() ? cat(", ", human_bytes(free), " are free") : ""),
-      "use a smaller --width/--height, --batch-size 1, --dtype bf16, or --low-memory");
-}
-
-bool is_host_allocation_failure(const c10::Error& error) {
-  const std::string_view text = error.what_without_backtrace();
-  return text.find("not enough memory") != std::string_view::npos ||
-         text.find("can't allocate memory") != std::string_view::npos;
+void warn_of_shrinking(const MemoryLimits& limits, const Plan& plan, int batch_size) {
+  const int images = limits.images(plan, batch_size);
+  log_warning(
+      "memory-short",
+      cat("out of memory: going on with ",
+          limits.lean() ? "one part of the model in memory at a time"
+                        : cat(images, images > 1 ? " images at a time" : " image at a time")),
+      "the pictures stay the same; --batch-size and --low-memory avoid the attempt");
 }
 
 /// One image of a call.
@@ -104,6 +98,7 @@ struct Pipeline::Impl {
   std::shared_ptr<Components> components;
   TextCache texts;
   bool keep_text_encoder = false;
+  MemoryLimits limits;
   std::vector<double> text_seconds;
   std::vector<double> step_seconds;
   std::vector<double> decode_seconds;
@@ -111,8 +106,15 @@ struct Pipeline::Impl {
   std::vector<Wanted> encode(std::span<const Plan> plans);
   at::Tensor denoise(std::span<const Plan> plans, std::span<Wanted> images, int first,
                      const RunCallbacks& callbacks);
-  ImageResult decode(std::span<const Plan> plans, const Wanted& wanted, const at::Tensor& latents);
+  ImageResult decode(std::span<const Plan> plans, const Wanted& wanted, const at::Tensor& latents,
+                     const RunCallbacks& callbacks);
+  ImageResult decode_making_room(std::span<const Plan> plans, const Wanted& wanted,
+                                 const at::Tensor& latents, const RunCallbacks& callbacks);
+  void make(std::span<const Plan> plans, std::span<Wanted> images, std::size_t& done,
+            int batch_size, const RunCallbacks& callbacks);
   void run(std::span<const Plan> plans, int batch_size, const RunCallbacks& callbacks);
+  bool lean(const Request& request) const { return request.low_memory || limits.lean(); }
+  void let_all_go();
 };
 
 /// Final latents [images, C, h, w] of a batch, whose first image is number `first` of the call.
@@ -121,6 +123,7 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted
   const Plan& plan = plans[static_cast<std::size_t>(images.front().plan)];
   const PlannedScheduler planned = make_planned_scheduler(*components, plan);
   Scheduler& scheduler = *planned.scheduler;
+  if (callbacks.on_stage) callbacks.on_stage(RunStage::kPrepare);
   std::vector<ImageRandom> randoms;
   std::vector<at::Tensor> contexts;
   for (const Wanted& image : images) {
@@ -135,6 +138,7 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted
     images[k].stages.first_latents = tensor_sha256(latents[static_cast<std::int64_t>(k)]);
   }
   if (!draws_before_latents(plan.condition)) conditioning = condition();
+  if (lean(plan.request)) components->vae.release();
   components->unet.load();
   // The first step packs weights; from then on temporaries are all there is.
   set_allocator_mode(AllocatorMode::kWeights);
@@ -172,12 +176,14 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted
 
 /// The text of every image, each prompt encoded once.
 std::vector<Wanted> Pipeline::Impl::encode(std::span<const Plan> plans) {
-  const Stopwatch watch;
+  double seconds = 0;
   std::vector<Wanted> images;
   for (int number = 0; number < static_cast<int>(plans.size()); ++number) {
     const Plan& plan = plans[static_cast<std::size_t>(number)];
     if (needs_text_encoder(*components, plan, texts)) components->text_encoder->load();
+    const Stopwatch watch;
     const at::Tensor context = encode_prompts(*components, plan, texts);
+    seconds += watch.seconds();
     StageHashes stages;
     stages.tokens = tokens_sha256(plan);
     stages.embeddings = tensor_sha256(context);
@@ -185,16 +191,18 @@ std::vector<Wanted> Pipeline::Impl::encode(std::span<const Plan> plans) {
       images.push_back({number, k, context, stages});
     }
   }
-  text_seconds.push_back(watch.seconds());
-  const bool keep = keep_text_encoder && !plans.front().request.low_memory;
+  text_seconds.push_back(seconds);
+  const bool keep = keep_text_encoder && !lean(plans.front().request);
   if (components->text_encoder && !keep) components->text_encoder->release();
   return images;
 }
 
 ImageResult Pipeline::Impl::decode(std::span<const Plan> plans, const Wanted& wanted,
-                                   const at::Tensor& latents) {
-  const Stopwatch watch;
+                                   const at::Tensor& latents, const RunCallbacks& callbacks) {
+  if (callbacks.on_stage) callbacks.on_stage(RunStage::kDecode);
   const Request& request = plans[static_cast<std::size_t>(wanted.plan)].request;
+  components->vae.load();
+  const Stopwatch watch;
   configure_tiling(components->vae.get(), request.vae_tiling, request.width, request.height);
   ImageResult result;
   result.plan = wanted.plan;
@@ -209,22 +217,71 @@ ImageResult Pipeline::Impl::decode(std::span<const Plan> plans, const Wanted& wa
   return result;
 }
 
-void Pipeline::Impl::run(std::span<const Plan> plans, int batch_size,
-                         const RunCallbacks& callbacks) {
-  std::vector<Wanted> images = encode(plans);
-  const Request& request = plans.front().request;
-  const auto size = static_cast<std::size_t>(std::max(1, batch_size));
-  for (std::size_t first = 0; first < images.size(); first += size) {
-    const auto batch = std::span(images).subspan(first, std::min(size, images.size() - first));
-    const at::Tensor latents = denoise(plans, batch, static_cast<int>(first), callbacks);
-    if (request.low_memory) components->unet.release();
+/// As `decode`. The latents are there: when memory runs out, only the model's other parts can make
+/// room for the autoencoder.
+ImageResult Pipeline::Impl::decode_making_room(std::span<const Plan> plans, const Wanted& wanted,
+                                               const at::Tensor& latents,
+                                               const RunCallbacks& callbacks) {
+  for (bool again = false;; again = true) {
+    try {
+      return decode(plans, wanted, latents, callbacks);
+    } catch (const std::exception& error) {
+      if (!is_out_of_memory(error)) throw;
+      if (again || !limits.make_lean()) throw out_of_memory(plans.front(), components->execution);
+    }
+    warn_of_shrinking(limits, plans.front(), 1);
+    let_all_go();
+  }
+}
+
+/// Computes images from number `done` on, counting each that was handed out.
+void Pipeline::Impl::make(std::span<const Plan> plans, std::span<Wanted> images, std::size_t& done,
+                          int batch_size, const RunCallbacks& callbacks) {
+  const Plan& plan = plans.front();
+  while (done < images.size()) {
+    const auto most = static_cast<std::size_t>(limits.images(plan, batch_size));
+    const auto batch = images.subspan(done, std::min(most, images.size() - done));
+    const at::Tensor latents = denoise(plans, batch, static_cast<int>(done), callbacks);
+    if (lean(plan.request)) components->unet.release();
     release_freed_memory();
     for (std::size_t k = 0; k < batch.size(); ++k) {
-      ImageResult result =
-          decode(plans, batch[k], latents.narrow(0, static_cast<std::int64_t>(k), 1));
+      const at::Tensor one = latents.narrow(0, static_cast<std::int64_t>(k), 1);
+      ImageResult result = decode_making_room(plans, batch[k], one, callbacks);
       if (callbacks.on_image) callbacks.on_image(std::move(result));
+      ++done;
     }
-    if (request.low_memory) components->vae.release();
+    if (lean(plan.request)) components->vae.release();
+  }
+}
+
+/// Frees the weights, also of a part that was being packed when memory ran out, and the caches.
+void Pipeline::Impl::let_all_go() {
+  if (components->text_encoder) components->text_encoder->release();
+  components->unet.release();
+  components->vae.release();
+  if (components->execution.device.is_cuda()) loaded_cuda()->empty_cache();
+  release_freed_memory();
+  set_allocator_mode(AllocatorMode::kWeights);
+}
+
+void Pipeline::Impl::run(std::span<const Plan> plans, int batch_size,
+                         const RunCallbacks& callbacks) {
+  const Plan& plan = plans.front();
+  std::vector<Wanted> images;
+  std::size_t done = 0;
+  for (;;) {
+    try {
+      if (callbacks.on_stage && images.empty()) callbacks.on_stage(RunStage::kText);
+      if (images.empty()) images = encode(plans);
+      return make(plans, images, done, batch_size, callbacks);
+    } catch (const std::exception& error) {
+      if (!is_out_of_memory(error)) throw;
+      const auto left = static_cast<int>(std::max<std::size_t>(1, images.size() - done));
+      const int tried = std::min(limits.images(plan, batch_size), left);
+      if (!limits.shrink(plan, tried)) throw out_of_memory(plan, components->execution);
+      warn_of_shrinking(limits, plan, batch_size);
+    }
+    let_all_go();
   }
 }
 
@@ -240,22 +297,23 @@ double Pipeline::estimate_seconds(const Plan& plan) const {
   return ldm::estimate_seconds(*impl_->components, plan);
 }
 
+PictureCost Pipeline::picture_cost(const Plan& plan) const {
+  return ldm::picture_cost(*impl_->components, plan);
+}
+
+std::map<std::string, double> Pipeline::parameter_counts() const {
+  return ldm::parameter_counts(*impl_->components);
+}
+
 void Pipeline::run(const Plan& plan, const RunCallbacks& callbacks) {
   run({&plan, 1}, plan.request.batch_size, callbacks);
 }
 
 void Pipeline::run(std::span<const Plan> plans, int batch_size, const RunCallbacks& callbacks) {
   if (plans.empty()) return;
-  const Plan& plan = plans.front();
-  const Execution& execution = impl_->components->execution;
   try {
     impl_->run(plans, batch_size, callbacks);
-  } catch (const c10::OutOfMemoryError&) {
-    throw_out_of_memory(plan, execution);
-  } catch (const std::bad_alloc&) {
-    throw_out_of_memory(plan, execution);
   } catch (const c10::Error& error) {
-    if (is_host_allocation_failure(error)) throw_out_of_memory(plan, execution);
     throw Error::internal(error.what_without_backtrace());
   }
 }

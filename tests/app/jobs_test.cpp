@@ -142,5 +142,23 @@ TEST_CASE("sweeps that cannot be are refused") {
   CHECK(refused("steps=10,ten") == "--sweep: --steps: \"ten\" is not a whole number");
 }
 
+TEST_CASE("jobs know which values of a sweep they are") {
+  const test::TempDir dir;
+  Options options = with_jobs(dir, "{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n");
+  options.sweep = {"steps=2,3,4", "sampler=ddim,euler"};
+  JobReader reader(options);
+  REQUIRE(reader.axes().size() == 2);
+  CHECK(reader.axes()[0].key == "steps");
+  CHECK(reader.axes()[0].values == std::vector<std::string>{"2", "3", "4"});
+  Read read;
+  while (reader.next(read.jobs, read.faults)) {
+  }
+  REQUIRE(read.jobs.size() == 12);
+  CHECK(read.jobs[9].line == 1);
+  CHECK(read.jobs[9].combination == 3);
+  CHECK(read.jobs[9].options.steps == 3);
+  CHECK(read.jobs[9].options.sampler == "euler");
+}
+
 }  // namespace
 }  // namespace ldm::app

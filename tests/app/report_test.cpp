@@ -137,8 +137,8 @@ TEST_CASE("events start with their name and schema, one line each") {
   const std::vector<std::pair<nlohmann::ordered_json, std::string>> events = {
       {plan_event(facts, {"a.png", "b.png"}), "plan"},
       {load_event({"unet", 1.5, "ab", "unverified: x"}), "load"},
-      {step_event({0, 2, 0, 1, 999, 0.25}), "step"},
-      {image_event("a.png", 42, 0, "ab"), "image"},
+      {step_event({0, 2, 0, 1, 999, 0.25}, 1.5, 1e6), "step"},
+      {image_event({"a.png", 42, 0, "ab"}, 2.5, {}), "image"},
       {warning_event({LogLevel::kWarning, "prompt-truncated", "m", "h"}), "warning"},
       {error_event(error), "error"},
       {done_event({}, 3), "done"}};
@@ -163,45 +163,8 @@ TEST_CASE("events start with their name and schema, one line each") {
 }
 
 TEST_CASE("an event with broken UTF-8 is still JSON") {
-  const std::string line = event_line(image_event("a\xff.png", 1, 0, ""));
+  const std::string line = event_line(image_event({"a\xff.png", 1, 0, ""}, 1, 2));
   CHECK(nlohmann::json::accept(line));
-}
-
-TEST_CASE("time left counts steps, decodes and further batches") {
-  ProgressState state;
-  state.images = 4;
-  state.batch = 2;
-  state.step = 5;
-  state.steps = 10;
-  state.step_s = 2;
-  state.decode_s = 3;
-  CHECK(seconds_left(state) == Approx(5 * 2 + 10 * 2 + 4 * 3));
-  state.image = 3;
-  state.images_done = 2;
-  state.step = 10;
-  CHECK(seconds_left(state) == Approx(2 * 3));
-  state.decode_s = 0;
-  CHECK(seconds_left(state) == Approx(2 * 2));
-}
-
-TEST_CASE("the progress line fits its terminal") {
-  ProgressState state;
-  state.images = 4;
-  state.image = 2;
-  state.step = 15;
-  state.steps = 30;
-  state.step_s = 1.5;
-  state.images_done = 1;
-  state.decode_s = 1;
-  CHECK(progress_line(state, 100) ==
-        "image 2/4  [###############...............]  step 15/30  1.50 s/it  ETA 1:56");
-  CHECK(progress_line(state, 50) == "image 2/4  step 15/30  1.50 s/it  ETA 1:56");
-  for (std::size_t columns : {1, 10, 40, 60, 61, 62, 80, 200}) {
-    CHECK(progress_line(state, columns).size() < columns);
-  }
-  CHECK(clock_text(0) == "0:00");
-  CHECK(clock_text(59.6) == "1:00");
-  CHECK(clock_text(3723) == "1:02:03");
 }
 
 TEST_CASE("the plan for people holds what will happen") {

@@ -312,6 +312,32 @@ TEST_CASE("training: two processes have the losses of one") {
   }
 }
 
+TEST_CASE("training: a second run keeps out of a folder in use") {
+  const TempDir dir;
+  write_pictures(dir);
+  json config = autoencoder_run(dir, "one");
+  config["run"]["steps"] = 100000;
+  const std::string file = write(dir, "one", config);
+  // The first run starts the second one when it has begun, and is stopped afterwards.
+  const std::string script =
+      "\"$0\" --json \"$1\" > run.jsonl 2> run.err & first=$!\n"
+      "until grep -q train_step run.jsonl; do kill -0 $first || exit 99; sleep 0.05; done\n"
+      "\"$0\" \"$1\"; code=$?\n"
+      "echo $first > first; kill -TERM $first; wait $first; exit $code\n";
+  ProgramSetup setup = quiet_threads();
+  setup.folder = dir.path();
+  const ProgramResult second = test::run_program(
+      {"/bin/bash", "-c", script, LDM_BINARY_DIR "/bin/ldm-train-autoencoder", file}, setup);
+  INFO(second.err);
+  CHECK(second.exit_code == 9);
+  std::string number = test::slurp(dir / "first");
+  number.pop_back();
+  CHECK(second.err.find("is being written to by process " + number + " on ") != std::string::npos);
+  CHECK(second.err.find("hint: wait for it, or choose another /run/output_dir") !=
+        std::string::npos);
+  CHECK_FALSE(fs::exists(dir / "one" / ".ldm-lock"));
+}
+
 TEST_CASE("training: bad input is told before anything is learned") {
   const TempDir dir;
   write_pictures(dir);

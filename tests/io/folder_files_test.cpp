@@ -71,6 +71,15 @@ TEST_CASE("reading below a folder never leaves it") {
   CHECK_THROWS_AS(Folder(dir / "out/secret.png"), Error);
 }
 
+TEST_CASE("names are of the regular files directly in a folder") {
+  const test::TempDir dir;
+  dir.write("b.txt", "b");
+  dir.write(".hidden", "h");
+  dir.write("sub/c.txt", "c");
+  std::filesystem::create_symlink(dir / "b.txt", dir / "link.txt");
+  CHECK(Folder(dir.path()).names() == std::vector<std::string>{".hidden", "b.txt"});
+}
+
 TEST_CASE("a pipe named as a picture is passed by") {
   const test::TempDir dir;
   const std::string pipe = (dir / "p.png").string();

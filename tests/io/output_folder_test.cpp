@@ -128,6 +128,13 @@ TEST_CASE("one process has a folder alone") {
           return 0;
         }) == 7);
   const FolderLock again = FolderLock::alone(folder);
+  const OutputFolder same(dir.path());
+  try {
+    FolderLock::alone(same, "choose another folder");
+    FAIL("locked twice");
+  } catch (const Error& error) {
+    CHECK(error.hint() == "choose another folder");
+  }
 }
 
 TEST_CASE("a process that has only just locked the folder is named too") {

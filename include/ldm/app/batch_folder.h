@@ -7,9 +7,11 @@
 #include <string>
 
 #include "ldm/app/batch_tasks.h"
+#include "ldm/app/events.h"
 #include "ldm/app/journal.h"
 #include "ldm/app/shard.h"
 #include "ldm/io/folder_lock.h"
+#include "ldm/io/image.h"
 #include "ldm/io/output_folder.h"
 
 namespace ldm::app {
@@ -38,9 +40,15 @@ class BatchFolder {
   bool claim(const Task& task);
   void release(const Task& task);
 
-  /// Writes a picture whole or not at all, then its journal entry.
-  void write(const Task& task, std::span<const std::byte> png, IfExists if_exists,
-             std::uint64_t seed, const std::optional<std::string>& id) const;
+  /// What the file of a task's name holds; empty when it cannot be read as a picture.
+  std::optional<Image> picture(const Task& task) const;
+
+  /// Writes a picture whole or not at all.
+  WrittenPicture write(const Task& task, std::span<const std::byte> png, IfExists if_exists,
+                       std::uint64_t seed) const;
+  /// Adds its journal entry, with the seconds that it took and the time now.
+  void note_picture(const Task& task, const WrittenPicture& picture,
+                    const std::optional<std::string>& id, double seconds) const;
   /// Adds an entry to this process' journal.
   void note(const nlohmann::ordered_json& entry) const;
 

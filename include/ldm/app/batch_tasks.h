@@ -21,6 +21,9 @@ struct Task {
   std::string name;        ///< of its file
   std::string hash;        ///< its `job_hash`
   int kind = 0;            ///< tasks of one kind can be computed together
+  int width = 0;           ///< pixels
+  int height = 0;
+  PictureCost cost;
 };
 
 /// A task ready to compute: a plan of this one picture, as if it had been asked for alone.
@@ -39,17 +42,21 @@ class TaskMaker {
   std::vector<Task> tasks(const Job& job, std::size_t number);
   /// The task's plan and facts; reads its pictures again.
   PreparedTask prepare(const Job& job, const Task& task);
+  /// The job's options with the model's defaults.
+  Options resolved(const Job& job) const;
 
  private:
   /// Facts of image `k` of a job.
   RunFacts plan(const Job& job, const Options& options, const Inputs& inputs, std::int64_t k) const;
-  Options resolved(const Job& job) const;
   int kind_of(const Options& options, std::size_t number);
+
+  PictureCost cost_of(const Plan& plan);
 
   const RunModel& model_;
   const Pipeline& pipeline_;
   NameTemplate names_;
   std::map<std::string, int> kinds_;
+  std::map<std::vector<std::int64_t>, PictureCost> costs_;  ///< by latent size, steps and branches
 };
 
 /// Numbers of tasks that are computed together: tasks of one kind, `batch_size` at a time, in the

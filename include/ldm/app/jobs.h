@@ -13,9 +13,11 @@ namespace ldm::app {
 /// What one or several pictures are made from: a line of a jobs file, a prompt, or the command line
 /// itself.
 struct Job {
-  std::string source;      ///< "jobs.jsonl:17"; "the command line"
-  Options options;         ///< the job's own over those of the command line; with a seed
-  std::int64_t first = 0;  ///< number of its first picture in the batch, from 0
+  std::string source;           ///< "jobs.jsonl:17"; "the command line"
+  Options options;              ///< the job's own over those of the command line; with a seed
+  std::int64_t first = 0;       ///< number of its first picture in the batch, from 0
+  std::size_t line = 0;         ///< number of what it was read from, from 0
+  std::size_t combination = 0;  ///< of the sweeps' values, the last sweep changing fastest
 
   std::int64_t images() const { return options.num_images.value_or(1); }
 };
@@ -26,6 +28,12 @@ struct JobFault {
   std::string message;
   std::string hint;
   std::int64_t first = 0;  ///< number of the picture that it would have made
+};
+
+/// An option that --sweep varies.
+struct SweepAxis {
+  std::string key;                  ///< "guidance-scale"
+  std::vector<std::string> values;  ///< as they were typed
 };
 
 /// Whether these options make a batch: they name jobs or a folder for the pictures.
@@ -44,16 +52,19 @@ class JobReader {
   bool next(std::vector<Job>& jobs, std::vector<JobFault>& faults);
   /// Whether jobs come from stdin, while others are being computed.
   bool streams() const { return lines_ && lines_->is_stdin(); }
+  const std::vector<SweepAxis>& axes() const { return axes_; }
 
  private:
   std::vector<Problem> read_line(const std::string& line, Options& options) const;
 
   Options run_;
+  std::vector<SweepAxis> axes_;
   std::vector<Options> sweep_;  ///< each combination of values; one empty without a sweep
   std::optional<LineReader> lines_;
   bool is_json_ = false;
   bool ended_ = false;
   std::int64_t next_ = 0;
+  std::size_t line_ = 0;
   std::uint64_t seed_offset_ = 0;
 };
 

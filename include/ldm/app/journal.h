@@ -36,6 +36,10 @@ struct JournalSummary {
 /// Takes up one entry, newer than those before.
 void add_entry(JournalSummary& summary, nlohmann::json entry);
 
+/// Seconds a picture takes by the newest entries: the time in which at least one process made
+/// pictures, by their number. Pauses between runs do not count. Empty where no entry says.
+std::optional<double> seconds_per_picture(const JournalSummary& journals);
+
 /// Reads all journals of a folder.
 JournalSummary read_journals(const OutputFolder& folder);
 

@@ -54,6 +54,7 @@ struct Options {
   std::optional<bool> overwrite;
   std::optional<std::string> metadata;
   std::optional<std::string> save_latents;
+  std::optional<std::string> grid;
 
   std::optional<std::string> jobs;
   std::optional<std::string> prompts;

@@ -5,7 +5,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "ldm/core/error.h"
 
 namespace ldm::app {
 
@@ -26,6 +29,11 @@ std::vector<std::filesystem::path> resolve_output_paths(const OutputRequest& req
 /// Throws Error::output unless every path's folder exists and can be written to, and no path is a
 /// folder.
 void check_output_folders(const std::vector<std::filesystem::path>& paths);
+
+/// Error::output: of `count` files that hold something else than this run would write, `first` is
+/// named; `other` is what the user may name in its place.
+Error holds_something_else(const std::filesystem::path& first, std::size_t count,
+                           std::string_view other);
 
 /// Throws Error::output naming how many of `paths` exist, unless `is_same` says of each of those
 /// that it holds the result of this very request. Returns whether any exists.

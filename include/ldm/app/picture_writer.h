@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "ldm/app/console.h"
+#include "ldm/app/events.h"
 #include "ldm/app/metadata.h"
+#include "ldm/app/progress.h"
 #include "ldm/io/file.h"
 #include "ldm/pipeline/pipeline.h"
 
@@ -15,15 +17,19 @@ namespace ldm::app {
 std::vector<std::byte> encode_picture_file(const ImageResult& result, const RunFacts& facts,
                                            MetadataMode metadata);
 
-/// Writes the pictures of a run as they come, each whole or not at all, and announces them.
+/// Says that a picture was written: its path on stdout, or the `image` event. The progress has
+/// counted it.
+void announce_picture(const WrittenPicture& picture, const ProgressMeter& progress,
+                      Console& console);
+
+/// Writes the pictures of a run as they come, each whole or not at all.
 class PictureWriter {
  public:
-  PictureWriter(Console& console, std::vector<std::filesystem::path> paths, MetadataMode metadata,
-                IfExists if_exists, bool keep_latents);
+  PictureWriter(std::vector<std::filesystem::path> paths, MetadataMode metadata, IfExists if_exists,
+                bool keep_latents);
 
-  /// Encodes, checks and writes one picture, then prints its path or `image` event. Throws
-  /// Error::output.
-  void write(const ImageResult& result, const RunFacts& facts);
+  /// Encodes, checks and writes one picture. Throws Error::output.
+  WrittenPicture write(const ImageResult& result, const RunFacts& facts);
 
   /// Writes the latents of all pictures so far as `latents` fp32 [N, C, h, w].
   void write_latents(const std::filesystem::path& path) const;
@@ -31,7 +37,6 @@ class PictureWriter {
   const std::filesystem::path& path_of(int index) const;
 
  private:
-  Console& console_;
   std::vector<std::filesystem::path> paths_;
   MetadataMode metadata_;
   IfExists if_exists_;

@@ -28,13 +28,21 @@ enum class AllocatorMode { kWeights, kActivations };
 
 void set_allocator_mode(AllocatorMode mode);
 
+/// Makes libtorch throw when it cannot allocate, as it should by itself; once, at the start of a
+/// program.
+void throw_when_allocations_fail();
+
 /// Gives all freed memory back to the system: between stages, when a model was let go.
 void release_freed_memory();
 
 /// Peak resident set of this process in bytes (VmHWM).
 double peak_rss_bytes();
 
-/// Host memory that can be had without swapping, in bytes (MemAvailable, cgroup limit applied).
+/// Resident set of this process now, in bytes (VmRSS).
+double rss_bytes();
+
+/// Host memory that can be had without swapping, in bytes (MemAvailable; the limits of the cgroup
+/// and of this process' address space applied).
 double available_memory_bytes();
 
 /// libtorch's version, "2.11.0".

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "ldm/io/descriptor.h"
+
 namespace ldm {
 
 /// What a look through a folder found; paths are relative to it, sorted, their bytes as on disk.
@@ -21,14 +23,19 @@ struct FolderFiles {
 class Folder {
  public:
   /// `path` itself may be a link. Error::input when it is no folder that can be read.
-  explicit Folder(const std::filesystem::path& path);
-  ~Folder();
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
+  explicit Folder(std::filesystem::path path);
+  /// The same of a folder that is open already.
+  Folder(std::filesystem::path path, Descriptor opened);
+
+  const std::filesystem::path& path() const { return path_; }
+  /// The open folder, for calls of the openat family.
+  int descriptor() const { return fd_.get(); }
 
   /// The regular files below that end on `suffix` (ASCII case ignored); names beginning with a dot
   /// and folders more than 64 deep are left out.
   FolderFiles list(std::string_view suffix) const;
+  /// Names of the regular files directly in it, also of those that begin with a dot, sorted.
+  std::vector<std::string> names() const;
 
   /// The bytes of such a file; Error::input when it is larger than `max_bytes`, is not a regular
   /// file any more, or cannot be read.
@@ -36,7 +43,7 @@ class Folder {
 
  private:
   std::filesystem::path path_;
-  int fd_ = -1;
+  Descriptor fd_;
 };
 
 }  // namespace ldm

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "ldm/io/output_folder.h"
 
@@ -11,8 +12,9 @@ namespace ldm {
 /// (open file description locks on ".ldm-lock", so also over NFS).
 class FolderLock {
  public:
-  /// For one process alone. Error::locked naming the process that has the folder.
-  static FolderLock alone(const OutputFolder& folder);
+  /// For one process alone. Error::locked naming the process that has the folder; `hint` says what
+  /// to do then, where it is not the hint of a batch.
+  static FolderLock alone(const OutputFolder& folder, const std::string& hint = {});
   /// For one process as shard `index` of `count`, beside the other shards. Error::locked when that
   /// shard runs already or one process has the folder alone.
   static FolderLock shard(const OutputFolder& folder, std::int64_t index, std::int64_t count);
@@ -32,7 +34,7 @@ class FolderLock {
  private:
   struct State;
   explicit FolderLock(std::unique_ptr<State> state);
-  static std::unique_ptr<State> open(const OutputFolder& folder);
+  static std::unique_ptr<State> open(const OutputFolder& folder, const std::string& hint = {});
 
   std::unique_ptr<State> state_;
 };

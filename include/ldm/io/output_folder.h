@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ldm/io/file.h"
+#include "ldm/io/folder_files.h"
 
 namespace ldm {
 
@@ -18,13 +19,10 @@ class OutputFolder {
  public:
   /// Opens `path`, made if only its last component is missing. Error::output.
   explicit OutputFolder(std::filesystem::path path);
-  ~OutputFolder();
-  OutputFolder(const OutputFolder&) = delete;
-  OutputFolder& operator=(const OutputFolder&) = delete;
 
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return folder_.path(); }
   /// The open folder, for calls of the openat family.
-  int descriptor() const { return fd_; }
+  int descriptor() const { return folder_.descriptor(); }
 
   /// Whether anything has that name.
   bool exists(const std::string& name) const;
@@ -32,7 +30,7 @@ class OutputFolder {
   /// cannot be read, and when it is larger than `most`.
   std::optional<std::string> read(const std::string& name, std::uint64_t most) const;
   /// Names of the regular files in it, sorted.
-  std::vector<std::string> files() const;
+  std::vector<std::string> files() const { return folder_.names(); }
   /// As `write_file_atomic`.
   void write(const std::string& name, std::span<const std::byte> bytes, IfExists if_exists) const;
   /// Adds one line to the text file `name` in a single write, made if missing; a line that a dead
@@ -45,8 +43,7 @@ class OutputFolder {
   int sweep() const;
 
  private:
-  std::filesystem::path path_;
-  int fd_ = -1;
+  Folder folder_;
 };
 
 }  // namespace ldm

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <map>
+#include <string>
+
+#include "ldm/pipeline/pipeline.h"
 #include "ldm/pipeline/request.h"
 
 namespace ldm {
@@ -21,6 +25,12 @@ double unet_flops(const models::DenoiserImpl& unet, std::int64_t h, std::int64_t
 
 /// The same for decoding one picture.
 double decoder_flops(const models::AutoencoderImpl& vae, std::int64_t h, std::int64_t w);
+
+/// Parameters of each component.
+std::map<std::string, double> parameter_counts(const Components& components);
+
+/// The work for one image of a plan.
+PictureCost picture_cost(const Components& components, const Plan& plan);
 
 /// Estimated seconds that a plan takes here once the weights are in: its operations at the rate
 /// that a matrix product reaches on the device now (tried for about a tenth of a second).

@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "ldm/pipeline/request.h"
 #include "ldm/pipeline/stage_hashes.h"
@@ -40,7 +42,33 @@ struct StageTimings {
   double decode_s = 0;     ///< per image
 };
 
+/// What a call is about to do for a batch of images.
+enum class RunStage {
+  kText,     ///< load the text encoder and encode the prompts
+  kPrepare,  ///< make the first latents and load the denoiser
+  kDecode,   ///< load the autoencoder and decode; before each image
+};
+
+/// Work for pictures in floating-point operations.
+struct PictureCost {
+  double steps = 0;   ///< all UNet calls
+  double decode = 0;  ///< the autoencoder
+
+  PictureCost& operator+=(const PictureCost& other) {
+    steps += other.steps;
+    decode += other.decode;
+    return *this;
+  }
+  PictureCost operator*(int pictures) const { return {steps * pictures, decode * pictures}; }
+  PictureCost& operator-=(const PictureCost& other) {
+    steps -= other.steps;
+    decode -= other.decode;
+    return *this;
+  }
+};
+
 struct RunCallbacks {
+  std::function<void(RunStage)> on_stage;
   std::function<void()> on_denoise_start;        ///< weights are in, the first step begins
   std::function<bool(const StepInfo&)> on_step;  ///< false: stop now (run throws kInterrupted)
   std::function<void(ImageResult&&)> on_image;   ///< each picture as soon as it is decoded
@@ -59,9 +87,14 @@ class Pipeline {
   /// Estimated seconds that a plan takes on this machine, loading aside; tries the device's speed
   /// for about a tenth of a second.
   double estimate_seconds(const Plan& plan) const;
+  /// The work for one image of a plan, to compare plans by.
+  PictureCost picture_cost(const Plan& plan) const;
+  /// Parameters of each component that a run reads.
+  std::map<std::string, double> parameter_counts() const;
 
   /// Computes the pictures of a plan. Throws Error::non_finite instead of handing out a picture of
-  /// NaNs, Error::stopped when `on_step` returns false.
+  /// NaNs, Error::stopped when `on_step` returns false. Where memory runs out fewer images are
+  /// computed together, from then on; when one alone does not fit either, Error::memory.
   void run(const Plan& plan, const RunCallbacks& callbacks);
   /// The same for the images of several plans one after the other, `batch_size` of them together;
   /// more than one plan only where `can_share_batch`.

@@ -152,7 +152,7 @@ TEST_CASE("unknown options, missing values and stray words are explained") {
   CHECK(refused({"samplers", "--steps", "3"}).code() == ErrorCode::kUsage);
   CHECK(refused({"--steps", "3", "samplers"}).message() == "--steps has no meaning for samplers");
   CHECK(refused({"inspect", "a", "b"}).message() == "unexpected argument \"b\"");
-  CHECK(refused({"--grid", "x.png"}).message() == "unknown option \"--grid\"");
+  CHECK(refused({"--preview", "x.png"}).message() == "unknown option \"--preview\"");
 }
 
 TEST_CASE("subcommands take their options and argument") {

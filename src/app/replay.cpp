@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "ldm/app/check_options.h"
 #include "ldm/app/commands.h"
 #include "ldm/app/events.h"
 #include "ldm/app/inputs.h"
@@ -16,6 +17,7 @@
 #include "ldm/app/resolve.h"
 #include "ldm/app/run_model.h"
 #include "ldm/app/signals.h"
+#include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
@@ -39,9 +41,18 @@ struct Replay {
   std::shared_ptr<Components> components;
   RunFacts facts;
   std::set<std::string> told;  ///< components of which other weights were told
+  ProgressMeter progress;
 
-  Replay(std::string picture, Session& where)
-      : name(std::move(picture)), session(where), console(where.console) {}
+  Replay(std::string picture, const Options& command_line, Session& where)
+      : name(std::move(picture)),
+        session(where),
+        console(where.console),
+        progress(console, shows_progress(command_line, console)) {
+    session.on_load = [this](const LoadInfo& info) { progress.on_load(info); };
+  }
+  ~Replay() { session.on_load = {}; }
+  Replay(const Replay&) = delete;
+  Replay& operator=(const Replay&) = delete;
 };
 
 void warn(const Replay& run, const char* code, const std::string& message,
@@ -238,22 +249,26 @@ void plan_again(Replay& run, const Pipeline& pipeline, bool dtype_given) {
 
 ImageResult make_again(Replay& run, Pipeline& pipeline) {
   RunReport& report = run.session.report;
-  const bool shown =
-      !run.options.no_progress.value_or(false) && !run.console.quiet && !run.console.json;
-  ProgressMeter progress(run.console, run.facts.plan, shown);
+  ProgressMeter& progress = run.progress;
   std::optional<ImageResult> made;
   RunCallbacks callbacks;
+  callbacks.on_stage = [&](RunStage stage) { progress.on_stage(stage); };
   callbacks.on_denoise_start = [&] {
     report.start_to_first_step_s = seconds_since_process_start();
     if (received_signal() != 0) throw stopped_by_signal(received_signal(), 0, 1);
     warn_of_weights(run);
   };
   callbacks.on_step = [&](const StepInfo& info) {
-    run.console.event(step_event(info));
     progress.on_step(info);
+    if (run.console.json) {
+      run.console.event(step_event(info, progress.state().left_s, rss_bytes()));
+    }
     return received_signal() == 0;
   };
   callbacks.on_image = [&](ImageResult&& result) { made = std::move(result); };
+  const PictureCost cost = pipeline.picture_cost(run.facts.plan);
+  progress.expect_loads(pipeline.parameter_counts());
+  progress.begin({cost, cost, 1, 1, 0});
   progress.on_start(run.facts.model_name);
   try {
     pipeline.run(run.facts.plan, callbacks);
@@ -272,10 +287,12 @@ ImageResult make_again(Replay& run, Pipeline& pipeline) {
 void write_again(Replay& run, const ImageResult& result) {
   if (run.outputs.empty()) return;
   const bool replace = run.options.overwrite.value_or(false);
-  PictureWriter writer(run.console, run.outputs, MetadataMode::kFull,
+  PictureWriter writer(run.outputs, MetadataMode::kFull,
                        replace ? IfExists::kReplace : IfExists::kKeepIdentical, false);
-  writer.write(result, run.facts);
+  const WrittenPicture written = writer.write(result, run.facts);
   ++run.session.report.images;
+  run.progress.on_image(result, written.path);
+  announce_picture(written, run.progress, run.console);
 }
 
 void compare(Replay& run, const ImageResult& result) {
@@ -292,7 +309,7 @@ void replay(const std::string& image, const Options& command_line, Session& sess
   if (image.empty()) throw Error::usage("no picture is named", "ldm-gen replay IMAGE.png");
   session.console.quiet = command_line.quiet.value_or(false);
   session.makes_pictures = true;
-  Replay run(image, session);
+  Replay run(image, command_line, session);
   prepare(run, command_line);
   open_model_again(run);
   Pipeline pipeline(run.components);

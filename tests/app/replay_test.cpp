@@ -1,6 +1,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "ldm/app/check_options.h"
 #include "ldm/app/metadata.h"
 #include "ldm/app/option_values.h"
 #include "ldm/app/recorded_picture.h"

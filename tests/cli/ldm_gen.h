@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ldm/io/image.h"
 #include "ldm/io/png.h"
 #include "tests/support/run_program.h"
 #include "tests/support/temp_dir.h"
@@ -53,6 +54,15 @@ inline nlohmann::json settings_of(const std::filesystem::path& path) {
     if (text.key == "ldm-gen") return nlohmann::json::parse(text.value);
   }
   return nullptr;
+}
+
+/// The largest difference in a channel of two pictures; 256 where their sizes differ.
+inline int largest_difference(const Image& a, const Image& b) {
+  if (a.rgb.size() != b.rgb.size()) return 256;
+  int most = 0;
+  for (std::size_t i = 0; i < a.rgb.size(); ++i)
+    most = std::max(most, std::abs(a.rgb[i] - b.rgb[i]));
+  return most;
 }
 
 /// Names of all files below a folder, sorted.

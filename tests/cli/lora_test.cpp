@@ -55,8 +55,9 @@ TEST_CASE("a LoRA changes the picture by its scale and is recorded in it") {
   const std::string after = make("lora.png", {"--lora", "style.safetensors"});
   CHECK(before != after);
   CHECK(make("zero.png", {"--lora", "style.safetensors:0"}) == before);
-  CHECK(make("two.png", {"--lora", "style.safetensors:0.5", "--lora", "style.safetensors:0.5"}) ==
-        after);
+  // Two halves are rounded twice.
+  make("two.png", {"--lora", "style.safetensors:0.5", "--lora", "style.safetensors:0.5"});
+  CHECK(largest_difference(load_image(dir / "two.png"), load_image(dir / "lora.png")) <= 1);
   REQUIRE(ldm_gen_in(dir, quick({"--lora", "style.safetensors:0.5", "-o", "full.png"})).exit_code ==
           0);
   const nlohmann::json lora = settings_of(dir / "full.png")["lora"];

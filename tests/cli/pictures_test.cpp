@@ -21,15 +21,6 @@ Args quick(Args more) {
   args.insert(args.end(), more.begin(), more.end());
   return args;
 }
-
-int largest_difference(const Image& a, const Image& b) {
-  REQUIRE(a.rgb.size() == b.rgb.size());
-  int most = 0;
-  for (std::size_t i = 0; i < a.rgb.size(); ++i)
-    most = std::max(most, std::abs(a.rgb[i] - b.rgb[i]));
-  return most;
-}
-
 TEST_CASE("a prompt becomes a picture and only its path is on stdout") {
   const TempDir dir;
   const ProgramResult result = ldm_gen_in(dir, quick({"-s", "42", "-o", "apple.png"}));

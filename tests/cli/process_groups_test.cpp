@@ -103,7 +103,7 @@ TEST_CASE("two processes under mpirun train as one does") {
 
 TEST_CASE("a killed worker ends the run of the other over a store") {
   const int killed = GENERATE(0, 1);
-  const auto results = over_a_store({"kill", "2000", std::to_string(killed)});
+  const auto results = over_a_store({"kill", "5000", std::to_string(killed)});
   const ProgramResult& dead = results[static_cast<std::size_t>(killed)];
   const ProgramResult& other = results[static_cast<std::size_t>(1 - killed)];
   CHECK(dead.killed);

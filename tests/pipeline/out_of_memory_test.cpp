@@ -29,6 +29,7 @@ using Fault = std::function<void(RunStage stage, int images)>;
 Outcome run(Pipeline& pipeline, int batch_size, const Fault& fault) {
   Request request;
   request.prompt = "a red apple";
+  request.sampler = "ddim";  // two UNet calls for two steps
   request.num_inference_steps = 2;
   request.num_images = 5;
   request.batch_size = batch_size;

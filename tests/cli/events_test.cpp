@@ -92,6 +92,7 @@ TEST_CASE("every event is as its schema says") {
   };
   for (auto& run : runs) run.insert(run.end(), quick.begin(), quick.end());
   runs.push_back({"status", "out", "--json"});
+  runs.push_back({"replay", "a-0001.png", "--json"});
   const json schema = read_schema();
   Checker checker(schema);
   std::set<std::string> seen;

@@ -6,7 +6,9 @@
     scripts/make_emoji_dataset.py -o JUDGE --all-pairs --seed 1   # for ldm-eval train-classifier
 
 Every picture shows one, two or three copies of one object of configs/train/emoji_objects.tsv on a plain
-background of one of twelve colours, with a caption that says so. One pair of object and background
+background of one of twelve colours, with a caption that says so. Objects have few sizes and stand on a
+grid of sixteenths of the side, the latents' grid of an f8 autoencoder at 128 pixels, so that an object looks
+the same to it wherever it stands. One pair of object and background
 in ten never occurs in the train split: those pairs make the heldout split and OUT/prompts.jsonl, so
 a model can be asked for what it has never seen. Which pairs these are depends on their names alone.
 
@@ -53,11 +55,12 @@ SIZES = {"normal": 0.70, "small": 0.15, "large": 0.15}
 PLACES = {"center": "", "left": " on the left", "right": " on the right", "top": " at the top",
           "bottom": " at the bottom"}
 
-# An object's longer side as a part of the picture's; more than one stand in the middle.
-EXTENT = {1: {"small": 0.40, "normal": 0.66, "large": 0.88},
-          2: {"small": 0.32, "normal": 0.42, "large": 0.48},
-          3: {"small": 0.30, "normal": 0.40, "large": 0.47}}
-OFF_CENTER_EXTENT = {"small": 0.36, "normal": 0.52}
+# An object's longer side in cells, sixteenths of the picture's side; more than one stand in the middle.
+CELLS = 16
+EXTENT = {1: {"small": 6, "normal": 10, "large": 14},
+          2: {"small": 5, "normal": 6, "large": 7},
+          3: {"small": 5, "normal": 6, "large": 7}}
+OFF_CENTER_EXTENT = {"small": 6, "normal": 8}
 
 
 def read_objects(limit):
@@ -133,23 +136,22 @@ def attributes_of(pair, rng):
 
 
 def boxes(attributes, rng):
-    """Centres and the longer side of each copy, as parts of the picture's side."""
+    """The left upper corners of the copies and the side of the square each fills, in cells."""
     count, position, size = attributes["count"], attributes["position"], attributes["size"]
-    extents = EXTENT[count] if position == "center" else OFF_CENTER_EXTENT
-    extent = extents[size] * rng.uniform(0.96, 1.04)
-    near, far = extent / 2 + 0.03, 1 - extent / 2 - 0.03
+    extent = (EXTENT[count] if position == "center" else OFF_CENTER_EXTENT)[size]
+    middle, rest = (CELLS - extent) // 2, CELLS - extent
+    near, far = rng.randint(0, 1), rest - rng.randint(0, 1)
+    aside = rng.randint(-1, 1) if middle > 1 else 0
+    half = CELLS // 2
     if count == 2:
-        gap = extent / 2 + 0.01
-        centers = [(0.5 - gap, 0.5), (0.5 + gap, 0.5)]
-    elif count == 3:
-        gap = extent / 2 + 0.005
-        centers = [(0.5, 0.5 - gap), (0.5 - gap, 0.5 + gap), (0.5 + gap, 0.5 + gap)]
-    else:
-        centers = [{"center": (0.5, 0.5), "left": (near, 0.5), "right": (far, 0.5),
-                    "top": (0.5, near), "bottom": (0.5, far)}[position]]
-    shift = max(0.0, min(0.02, (1 - extent) / 2)) if count == 1 else 0.005
-    dx, dy = rng.uniform(-shift, shift), rng.uniform(-shift, shift)
-    return [(x + dx, y + dy) for x, y in centers], extent
+        gap = rng.randint(0, half - extent) // 2
+        return [(half - extent - gap, middle + aside), (half + gap, middle + aside)], extent
+    if count == 3:
+        return [(middle, half - extent), (half - extent, half), (half, half)], extent
+    corner = {"center": (middle + aside, middle + (rng.randint(-1, 1) if middle > 1 else 0)),
+              "left": (near, middle + aside), "right": (far, middle + aside),
+              "top": (middle + aside, near), "bottom": (middle + aside, far)}[position]
+    return [corner], extent
 
 
 class Painter:
@@ -179,11 +181,12 @@ class Painter:
         color = tuple(min(255, max(0, c + rng.randint(-JITTER, JITTER)))
                       for c in BACKGROUNDS[attributes["background"]])
         picture = Image.new("RGB", (self.size, self.size), color)
-        centers, extent = boxes(attributes, rng)
-        glyph = self.scaled(code, round(extent * self.size))
-        for x, y in centers:
-            left, top = x * self.size - glyph.width / 2, y * self.size - glyph.height / 2
-            picture.paste(glyph, (round(left), round(top)), glyph)
+        corners, extent = boxes(attributes, rng)
+        cell = self.size // CELLS
+        glyph = self.scaled(code, extent * cell)
+        inset = (extent * cell - glyph.width) // 2, (extent * cell - glyph.height) // 2
+        for x, y in corners:
+            picture.paste(glyph, (x * cell + inset[0], y * cell + inset[1]), glyph)
         return picture
 
 
@@ -281,7 +284,7 @@ def prompts_of(objects, pairs):
 
 def describe(options, objects, pairs):
     return {
-        "format": "ldm-emoji-1", "seed": options.seed, "size": options.size,
+        "format": "ldm-emoji-2", "seed": options.seed, "size": options.size,
         "train": options.count, "heldout": options.heldout_count,
         "all_pairs": options.all_pairs,
         "font": {"file": pathlib.Path(options.font).name, "version": font_version(options.font),
@@ -312,8 +315,8 @@ def parse_options():
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     parser.add_argument("--font", default=FONT, help=f"({FONT})")
     options = parser.parse_args()
-    if min(options.count, options.heldout_count, options.objects) < 0 or options.size < 16:
-        parser.error("counts must not be negative, and --size at least 16")
+    if min(options.count, options.heldout_count, options.objects) < 0 or options.size < 16 or options.size % CELLS:
+        parser.error("counts must not be negative, and --size a multiple of 16")
     if not pathlib.Path(options.font).is_file():
         parser.error(f"no font {options.font}: apt-get install fonts-noto-color-emoji")
     out = pathlib.Path(options.output)

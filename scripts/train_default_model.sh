@@ -40,12 +40,11 @@ train() {  # PROGRAM CONFIG OUTPUT_DIR
   "${launch[@]}" "$bin/$1" "$root/configs/train/$2" "${resume[@]}"
 }
 train ldm-train-autoencoder emoji-autoencoder.json runs/emoji-autoencoder
-train ldm-train-autoencoder emoji-autoencoder-whole.json runs/emoji-autoencoder-whole
 train ldm-train-autoencoder emoji-autoencoder-objects.json runs/emoji-autoencoder-objects
 train ldm-train-denoiser emoji-denoiser.json runs/emoji-denoiser
 
 "$bin/ldm-convert" runs/emoji-denoiser/model default --dtype fp16 --overwrite
-for run in emoji-autoencoder emoji-autoencoder-whole emoji-autoencoder-objects emoji-denoiser; do
+for run in emoji-autoencoder emoji-autoencoder-objects emoji-denoiser; do
   cp "runs/$run/log.jsonl" "default/$run.jsonl"
 done
 python3 "$root/scripts/plot_training.py" default/loss-curves.png default/*.jsonl

@@ -25,7 +25,9 @@ LazyModule::LazyModule(std::shared_ptr<torch::nn::Module> module, const Componen
       files_(&files),
       execution_(execution),
       context_(std::move(context)),
-      binding_(bind_weights(*module_, *files.weights, key_map(files.class_name))) {}
+      binding_(bind_weights(*module_, *files.weights, key_map(files.class_name))) {
+  for (const at::Tensor& parameter : module_->parameters()) parameter_count_ += parameter.numel();
+}
 
 void LazyModule::load() {
   if (loaded_) return;

@@ -17,16 +17,8 @@ constexpr double kLibraries = 350e6;
 
 double bytes_of(c10::ScalarType dtype) { return static_cast<double>(c10::elementSize(dtype)); }
 
-double elements_of(const torch::nn::Module& module) {
-  double elements = 0;
-  for (const at::Tensor& parameter : module.parameters()) {
-    elements += static_cast<double>(parameter.numel());
-  }
-  return elements;
-}
-
-double weight_bytes(const torch::nn::Module& module, c10::ScalarType dtype) {
-  return elements_of(module) * bytes_of(dtype);
+double weight_bytes(const LazyModule& part) {
+  return static_cast<double>(part.parameter_count()) * bytes_of(part.execution().dtype);
 }
 
 /// Live activations of a UNet call: measured as about nine tensors of the first level's width, the
@@ -126,9 +118,13 @@ double decoder_flops(const models::AutoencoderImpl& vae, std::int64_t h, std::in
 }
 
 std::map<std::string, double> parameter_counts(const Components& c) {
-  std::map<std::string, double> counts = {{c.unet.name(), elements_of(c.unet.bare())},
-                                          {c.vae.name(), elements_of(c.vae.bare())}};
-  if (c.text_encoder) counts[c.text_encoder->name()] = elements_of(c.text_encoder->bare());
+  std::map<std::string, double> counts;
+  const auto add = [&counts](const LazyModule& part) {
+    counts[part.name()] = static_cast<double>(part.parameter_count());
+  };
+  add(c.unet);
+  add(c.vae);
+  if (c.text_encoder) add(*c.text_encoder);
   return counts;
 }
 
@@ -145,11 +141,9 @@ double estimate_seconds(const Components& c, const Plan& plan) {
 }
 
 double estimate_memory(const Components& c, const Plan& plan) {
-  const double text = c.text_encoder
-                          ? weight_bytes(c.text_encoder->bare(), c.text_encoder->execution().dtype)
-                          : 0.0;
-  const double unet = weight_bytes(c.unet.bare(), c.unet.execution().dtype);
-  const double vae = weight_bytes(c.vae.bare(), c.vae.execution().dtype);
+  const double text = c.text_encoder ? weight_bytes(*c.text_encoder) : 0.0;
+  const double unet = weight_bytes(c.unet);
+  const double vae = weight_bytes(c.vae);
   const double kept = plan.request.low_memory ? 0.0 : unet;
   return kLibraries + std::max({text, unet + unet_activations(c, plan),
                                 kept + vae + decoder_activations(c, plan)});

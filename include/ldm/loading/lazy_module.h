@@ -2,6 +2,7 @@
 
 #include <torch/nn/module.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -31,6 +32,8 @@ class LazyModule {
   const std::string& name() const { return files_->name; }
   bool loaded() const { return loaded_; }
   const torch::nn::Module& module() const { return *module_; }
+  /// Values of all parameters, whether or not they are there.
+  std::int64_t parameter_count() const { return parameter_count_; }
   /// Adds these to the weights whenever they are read from now on.
   void update(WeightUpdates updates) { updates_ = std::move(updates); }
 
@@ -45,6 +48,7 @@ class LazyModule {
 
  private:
   std::shared_ptr<torch::nn::Module> module_;
+  std::int64_t parameter_count_ = 0;
   const ComponentFiles* files_;
   Execution execution_;
   LoadContext context_;

@@ -1,4 +1,7 @@
-// Runs whose address space is limited: fewer pictures at a time, then exit 6 with the numbers.
+// Runs whose address space is limited: fewer pictures at a time, then exit 6 with the numbers. By
+// hand (test_cli "[memory]"): it takes a minute, and what fits at a limit differs a little from run
+// to run. pipeline/out_of_memory_test.cpp tries the same in every build, with allocations that fail
+// on purpose.
 
 #include <algorithm>
 #include <cstdlib>
@@ -36,7 +39,7 @@ int least_limit(const TempDir& dir) {
   return enough;
 }
 
-TEST_CASE("where four pictures do not fit at once fewer are made, the same ones") {
+TEST_CASE("where four pictures do not fit at once fewer are made, the same ones", "[.memory]") {
   const TempDir dir;
   const int least = least_limit(dir);
   const ProgramResult result = limited(dir, least, "tight.png --json");

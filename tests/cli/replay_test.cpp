@@ -276,7 +276,7 @@ TEST_CASE("hostile settings are refused in one line that names the field") {
   CHECK(ldm_gen_in(dir, {"replay"}).exit_code == 2);
 }
 
-TEST_CASE("--metadata none leaves no text in a picture") {
+TEST_CASE("no text is left in a picture by --metadata none") {
   const TempDir dir;
   make(dir, {"--metadata", "none", "-o", "a.png"});
   CHECK(text_of(dir / "a.png").empty());

@@ -82,6 +82,8 @@ void lose(const std::shared_ptr<ProcessGroup>& group, int lost_rank, bool killed
   if (!(numbers == expected).all().item<bool>()) throw ldm::Error::internal("a wrong sum");
   std::cout << ldm::cat("rank ", group->rank(), " summed\n") << std::flush;
   if (group->rank() == lost_rank) {
+    // Rank 0 takes the store with it, from which the others may still be fetching the sum.
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
     if (killed) raise(SIGKILL);
     throw ldm::Error::input("no such data set");
   }

@@ -1,24 +1,16 @@
 #include "attention_tiles.h"
 #include "avx2.h"
+#include "fp32_operands.h"
 
 namespace ldm::cpu {
 namespace {
 
-struct Operands : Avx2 {
+struct Operands : Fp32Operands<Avx2> {
   static constexpr std::int64_t kColumns = 2;
-  static constexpr std::int64_t kPair = 1;
 
   static Float dot(Float sum, std::uint32_t word, const std::uint32_t* p) {
     const Float left = _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(word)));
     return fma(left, load(reinterpret_cast<const float*>(p)), sum);
-  }
-  static void to_words(const float* p, std::int64_t n, std::uint32_t* out) {
-    __builtin_memcpy(out, p, static_cast<std::size_t>(n) * sizeof(float));
-  }
-  static void pair_rows(const float* p, std::int64_t, std::int64_t rows, std::int64_t n,
-                        std::uint32_t* out) {
-    if (rows > 0) return to_words(p, n, out);
-    for (std::int64_t i = 0; i < n; ++i) out[i] = 0;
   }
   static void store_weights(std::uint32_t* words, std::int64_t i, Float weight) {
     store(reinterpret_cast<float*>(words + i), weight);

@@ -115,6 +115,7 @@ struct Pipeline::Impl {
   void run(std::span<const Plan> plans, int batch_size, const RunCallbacks& callbacks);
   bool lean(const Request& request) const { return request.low_memory || limits.lean(); }
   void let_all_go();
+  Error does_not_fit(Plan plan) const;
 };
 
 /// Final latents [images, C, h, w] of a batch, whose first image is number `first` of the call.
@@ -227,7 +228,7 @@ ImageResult Pipeline::Impl::decode_making_room(std::span<const Plan> plans, cons
       return decode(plans, wanted, latents, callbacks);
     } catch (const std::exception& error) {
       if (!is_out_of_memory(error)) throw;
-      if (again || !limits.make_lean()) throw out_of_memory(plans.front(), components->execution);
+      if (again || !limits.make_lean()) throw does_not_fit(plans.front());
     }
     warn_of_shrinking(limits, plans.front(), 1);
     let_all_go();
@@ -264,6 +265,13 @@ void Pipeline::Impl::let_all_go() {
   set_allocator_mode(AllocatorMode::kWeights);
 }
 
+/// Of one image alone, as it was tried last.
+Error Pipeline::Impl::does_not_fit(Plan plan) const {
+  plan.request.batch_size = 1;
+  plan.memory_bytes = estimate_memory(*components, plan);
+  return out_of_memory(plan, components->execution);
+}
+
 void Pipeline::Impl::run(std::span<const Plan> plans, int batch_size,
                          const RunCallbacks& callbacks) {
   const Plan& plan = plans.front();
@@ -278,7 +286,7 @@ void Pipeline::Impl::run(std::span<const Plan> plans, int batch_size,
       if (!is_out_of_memory(error)) throw;
       const auto left = static_cast<int>(std::max<std::size_t>(1, images.size() - done));
       const int tried = std::min(limits.images(plan, batch_size), left);
-      if (!limits.shrink(plan, tried)) throw out_of_memory(plan, components->execution);
+      if (!limits.shrink(plan, tried)) throw does_not_fit(plan);
       warn_of_shrinking(limits, plan, batch_size);
     }
     let_all_go();

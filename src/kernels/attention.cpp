@@ -12,16 +12,9 @@
 namespace ldm {
 namespace {
 
-constexpr std::int64_t kMostDim = 1024;
-
-/// The fastest kernel of this machine for a dtype; null where there is none.
 const cpu::AttentionKernel* kernel_for(at::ScalarType dtype) {
-  if (dtype == at::kBFloat16) {
-    return cpu::has_avx512_bf16() ? &cpu::attention_avx512_bf16() : nullptr;
-  }
-  if (dtype != at::kFloat) return nullptr;
-  if (cpu::has_avx512()) return &cpu::attention_avx512();
-  return cpu::has_avx2() ? &cpu::attention_avx2() : nullptr;
+  return cpu::fastest_kernel(dtype, cpu::attention_avx2, cpu::attention_avx512,
+                             cpu::attention_avx512_bf16);
 }
 
 cpu::HeadMatrix head_matrix(const at::Tensor& x) {
@@ -32,7 +25,7 @@ cpu::HeadMatrix head_matrix(const at::Tensor& x) {
 }  // namespace
 
 bool attention_serves(const at::Tensor& query) {
-  return query.device().is_cpu() && query.size(-1) <= kMostDim &&
+  return query.device().is_cpu() && query.size(-1) <= cpu::kMostDim &&
          kernel_for(query.scalar_type()) != nullptr;
 }
 

@@ -18,10 +18,7 @@ namespace {
 constexpr std::int64_t kBlockBytes = 1 << 16;
 
 const cpu::NormKernel* kernel_for(at::ScalarType dtype) {
-  if (dtype == at::kBFloat16) return cpu::has_avx512_bf16() ? &cpu::norm_avx512_bf16() : nullptr;
-  if (dtype != at::kFloat) return nullptr;
-  if (cpu::has_avx512()) return &cpu::norm_avx512();
-  return cpu::has_avx2() ? &cpu::norm_avx2() : nullptr;
+  return cpu::fastest_kernel(dtype, cpu::norm_avx2, cpu::norm_avx512, cpu::norm_avx512_bf16);
 }
 
 at::Tensor fp32(const at::Tensor& x) { return x.to(at::kFloat).contiguous(); }

@@ -5,17 +5,16 @@
 #include <ATen/ops/isnan.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
-#include "ldm/core/random.h"
 #include "ldm/kernels/cpu/attention_kernel.h"
+#include "tests/kernels/kernel_cases.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 
 namespace ldm {
 namespace {
 
-at::Tensor draw(std::uint64_t seed, at::IntArrayRef shape, at::ScalarType dtype) {
-  return ImageRandom(seed).randn(shape).to(dtype);
-}
+using test::draw;
+using test::tolerance;
 
 std::vector<at::ScalarType> served_types() {
   std::vector<at::ScalarType> types;
@@ -24,8 +23,6 @@ std::vector<at::ScalarType> served_types() {
   }
   return types;
 }
-
-double tolerance(at::ScalarType dtype) { return dtype == at::kFloat ? 1e-5 : 4e-2; }
 
 at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   return at::scaled_dot_product_attention(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble))

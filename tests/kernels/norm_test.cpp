@@ -7,18 +7,17 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/zeros.h>
 
-#include "ldm/core/random.h"
 #include "ldm/kernels/cpu/isa.h"
 #include "ldm/kernels/cpu/norm_kernel.h"
+#include "tests/kernels/kernel_cases.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 
 namespace ldm {
 namespace {
 
-at::Tensor draw(std::uint64_t seed, at::IntArrayRef shape, at::ScalarType dtype) {
-  return ImageRandom(seed).randn(shape).to(dtype);
-}
+using test::draw;
+using test::tolerance;
 
 std::vector<at::ScalarType> served_types() {
   std::vector<at::ScalarType> types;
@@ -27,8 +26,6 @@ std::vector<at::ScalarType> served_types() {
   }
   return types;
 }
-
-double tolerance(at::ScalarType dtype) { return dtype == at::kFloat ? 1e-5 : 4e-2; }
 
 }  // namespace
 

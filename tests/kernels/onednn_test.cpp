@@ -7,18 +7,15 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
 
-#include "ldm/core/random.h"
+#include "tests/kernels/kernel_cases.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 
 namespace ldm {
 namespace {
 
-at::Tensor draw(std::uint64_t seed, at::IntArrayRef shape, at::ScalarType dtype) {
-  return ImageRandom(seed).randn(shape).to(dtype);
-}
-
-double tolerance(at::ScalarType dtype) { return dtype == at::kFloat ? 1e-5 : 4e-2; }
+using test::draw;
+using test::tolerance;
 
 std::vector<at::ScalarType> served_types() {
   std::vector<at::ScalarType> types = {at::kFloat};

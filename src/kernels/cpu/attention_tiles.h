@@ -12,7 +12,6 @@
 namespace ldm::cpu {
 namespace {
 
-constexpr std::int64_t kMostDim = 1024;
 constexpr float kLog2E = 1.44269504088896341F;
 // Below every score; finite, so that its distance to a score is a number.
 constexpr float kLeast = -1e37F;

@@ -4,6 +4,9 @@
 
 namespace ldm::cpu {
 
+/// Largest D that the kernels serve.
+inline constexpr std::int64_t kMostDim = 1024;
+
 /// One matrix a head, [rows, D] with D contiguous, as its elements' strides.
 struct HeadMatrix {
   const void* data = nullptr;

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "ldm/core/random.h"
+
+namespace ldm::test {
+
+/// Normal numbers that depend on the seed alone.
+inline at::Tensor draw(std::uint64_t seed, at::IntArrayRef shape, at::ScalarType dtype) {
+  return ImageRandom(seed).randn(shape).to(dtype);
+}
+
+/// How far a kernel may be from its reference, in standard deviations.
+inline double tolerance(at::ScalarType dtype) { return dtype == at::kFloat ? 1e-5 : 4e-2; }
+
+}  // namespace ldm::test

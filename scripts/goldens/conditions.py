@@ -84,6 +84,9 @@ def run(kind: str, parts: dict, unet: UNet2DConditionModel) -> tuple[torch.Tenso
     with torch.no_grad():
         decoded = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
     pictures = pipe.image_processor.postprocess(decoded, output_type="pil")
+    if pipeline_class is StableDiffusionInpaintPipeline:
+        # ldm-gen puts the kept pixels back.
+        pictures = [Image.composite(p, runs.picture(SIDE, SIDE), mask().convert("L")) for p in pictures]
     return latents, torch.from_numpy(np.stack([np.asarray(p) for p in pictures]))
 
 
@@ -96,7 +99,7 @@ def make() -> None:
         side = SIDE // 8 if kind == "upscale" else SIDE
         tensors.update({f"{kind}.{name}": value for name, value in stored.items()})
         tensors.update({f"{kind}.latents": latents, f"{kind}.images": pictures,
-                        f"{kind}.init_image": torch.from_numpy(np.asarray(runs.picture(side, side)))})
+                        f"{kind}.init_image": torch.from_numpy(np.array(runs.picture(side, side)))})
         if channels == 5:
             tensors[f"{kind}.mask"] = torch.from_numpy(np.asarray(mask()))
         if channels == 1:

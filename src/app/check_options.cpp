@@ -40,6 +40,9 @@ std::vector<Problem> check_together(const Options& options) {
   if (options.invert_mask && !options.mask) {
     problems.push_back({"--invert-mask needs a mask", "add --mask FILE"});
   }
+  if (options.mask_blur && !options.mask) {
+    problems.push_back({"--mask-blur needs a mask", "add --mask FILE"});
+  }
   if (options.lora_partial && !options.lora) {
     problems.push_back({"--lora-partial needs a LoRA", "add --lora FILE"});
   }

@@ -54,7 +54,10 @@ void add_overrides(Json& out, const SchedulerOverrides& scheduler) {
 void add_conditions(Json& out, const Plan& plan) {
   const Request& request = plan.request;
   if (request.class_label) out["class"] = *request.class_label;
-  if (plan.condition == ImageCondition::kMaskedImage) out["invert_mask"] = request.invert_mask;
+  if (plan.mask) {
+    out["invert_mask"] = request.invert_mask;
+    out["mask_blur"] = request.mask_blur;
+  }
   if (plan.condition == ImageCondition::kImage) {
     out["image_guidance_scale"] = request.image_guidance_scale;
   }
@@ -120,7 +123,7 @@ Json request_json(const Plan& plan) {
   out["eta"] = request.eta;
   add_overrides(out, request.scheduler);
   out["clip_skip"] = request.clip_skip;
-  if (plan.image_to_image) {
+  if (plan.image_to_image || plan.mask) {
     out["strength"] = *request.strength;
     out["strength_mode"] = request.strength_mode == StrengthMode::kExact ? "exact" : "scaled";
   }
@@ -185,9 +188,10 @@ std::string parameters_text(const RunFacts& facts, std::uint64_t seed) {
     loras.push_back(cat(lora.name, ": ", number_text(lora.scale)));
   }
   if (!loras.empty()) out += ", Lora: " + quoted(join(loras, ", "));
-  if (facts.plan.image_to_image) {
+  if (facts.plan.image_to_image || facts.plan.mask) {
     out += ", Denoising strength: " + number_text(*request.strength);
   }
+  if (request.mask_blur > 0) out += ", Mask blur: " + number_text(request.mask_blur);
   if (request.clip_skip > 0) out += cat(", Clip skip: ", request.clip_skip + 1);
   if (request.eta > 0) out += ", Eta: " + number_text(request.eta);
   return out + cat(", Version: ldm-gen ", version());

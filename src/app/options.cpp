@@ -65,10 +65,11 @@ constexpr OptionSpec kOptions[] = {
     {"--clip-skip", "N", kHow, "layers skipped at the text encoder's end (default: none)", &Options::clip_skip, nullptr, Range{0, 1000}},
 
     {"-i,--init-image", "FILE", kFrom, "PNG or JPEG to start from", &Options::init_image},
-    {"--strength", "S", kFrom, "0…1, how much of it is redrawn (default 0.8; 1 when inpainting)", &Options::strength, nullptr, Range{0, 1}},
+    {"--strength", "S", kFrom, "0…1, how much of it is redrawn (default 0.8; 1 with a mask)", &Options::strength, nullptr, Range{0, 1}},
     {"--strength-mode", "NAME", kFrom, "scaled runs steps × strength steps, exact runs all (default scaled)", &Options::strength_mode, &strength_modes},
     {"--init-latents", "FILE", kFrom, "safetensors to start from: the noise, or with --strength clean latents", &Options::init_latents},
-    {"--mask", "FILE", kFrom, "PNG or JPEG, white is repainted (inpainting models)", &Options::mask},
+    {"--mask", "FILE", kFrom, "PNG or JPEG as large as the init image: white is repainted, black stays as it is to the pixel", &Options::mask},
+    {"--mask-blur", "PX", kFrom, "soften the mask's edge by a Gaussian of that radius (default 0)", &Options::mask_blur, nullptr, Range{0, 1000}},
     {"--invert-mask", "", kFrom, "black is repainted", &Options::invert_mask},
     {"--depth", "FILE", kFrom, "PNG or JPEG, brighter is nearer (depth-to-image models)", &Options::depth},
     {"--image-guidance-scale", "G", kFrom, "how closely an edit keeps to the picture (InstructPix2Pix; default 1.5)", &Options::image_guidance_scale, nullptr, Range{0, kMaxGuidance}},

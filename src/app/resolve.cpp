@@ -102,6 +102,7 @@ Request make_request(const Options& options, const Inputs& inputs) {
   request.init_latents = inputs.init_latents;
   request.mask = inputs.mask;
   request.invert_mask = options.invert_mask.value_or(false);
+  request.mask_blur = options.mask_blur.value_or(0);
   request.depth = inputs.depth;
   request.class_label = options.class_label;
   request.image_guidance_scale = options.image_guidance_scale.value_or(1.5);

@@ -28,11 +28,15 @@ void configure_tiling(models::AutoencoderImpl& vae, VaeTiling wish, int width, i
   vae.use_tiling = wish == VaeTiling::kOn || (wish == VaeTiling::kAuto && large);
 }
 
-at::Tensor fitted_pixels(const Image& image, int width, int height) {
-  if (image.width == width && image.height == height) return image_to_tensor(image);
+Image fitted_image(const Image& image, int width, int height) {
+  if (image.width == width && image.height == height) return image;
   log_info("init-image-resized", cat("the picture is resized from ", image.width, "x", image.height,
                                      " to ", width, "x", height));
-  return image_to_tensor(resize_lanczos(image, width, height));
+  return resize_lanczos(image, width, height);
+}
+
+at::Tensor fitted_pixels(const Image& image, int width, int height) {
+  return image_to_tensor(fitted_image(image, width, height));
 }
 
 nn::DiagonalGaussian encode_pixels(LazyAutoencoder& vae, const at::Tensor& pixels) {
@@ -43,9 +47,8 @@ nn::DiagonalGaussian encode_pixels(LazyAutoencoder& vae, const at::Tensor& pixel
       pixels.to(execution.device, execution.dtype).contiguous(execution.memory_format));
 }
 
-at::Tensor sample_latents(LazyAutoencoder& vae, const at::Tensor& pixels,
-                          std::vector<ImageRandom>& randoms) {
-  const nn::DiagonalGaussian posterior = encode_pixels(vae, pixels);
+at::Tensor sample_posterior(const nn::DiagonalGaussian& posterior, double scaling_factor,
+                            std::vector<ImageRandom>& randoms) {
   const c10::InferenceMode inference;
   std::vector<at::Tensor> samples;
   for (ImageRandom& random : randoms) {
@@ -53,9 +56,14 @@ at::Tensor sample_latents(LazyAutoencoder& vae, const at::Tensor& pixels,
         posterior.is_point() ? posterior.mean : random.randn(posterior.mean.sizes());
     samples.push_back(posterior.sample(noise).to(at::kFloat));
   }
-  const at::Tensor latents = at::cat(samples) * vae.bare().shape().scaling_factor;
+  const at::Tensor latents = at::cat(samples) * scaling_factor;
   if (all_finite(latents)) return latents;
   throw Error::non_finite("the encoded picture became NaN or Inf", "try --dtype fp32");
+}
+
+at::Tensor sample_latents(LazyAutoencoder& vae, const at::Tensor& pixels,
+                          std::vector<ImageRandom>& randoms) {
+  return sample_posterior(encode_pixels(vae, pixels), vae.bare().shape().scaling_factor, randoms);
 }
 
 at::Tensor decode_latents(LazyAutoencoder& vae, const at::Tensor& latents) {

@@ -2,11 +2,11 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/upsample_bicubic2d.h>
-#include <ATen/ops/upsample_nearest2d.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/InferenceMode.h>
 
@@ -14,11 +14,12 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/random.h"
-#include "ldm/io/resize.h"
+#include "ldm/io/grey_image.h"
 #include "ldm/loading/components.h"
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/guidance.h"
 #include "ldm/pipeline/image_tensor.h"
+#include "ldm/pipeline/repainting.h"
 #include "ldm/pipeline/text_cache.h"
 #include "ldm/schedulers/noise_schedule.h"
 
@@ -33,18 +34,12 @@ struct Conditioning {
 
 namespace {
 
-/// Luminance [1, 1, H, W] in 0…1 with Pillow's rounding (ITU-R 601-2 in 16-bit fixed point).
-at::Tensor luminance(const Image& image) {
-  const at::Tensor rgb = ((image_to_tensor(image) + 1) * 127.5).round().to(at::kLong);
-  const at::Tensor weights =
-      at::tensor({std::int64_t{19595}, std::int64_t{38470}, std::int64_t{7471}}).view({1, 3, 1, 1});
-  const at::Tensor sum = (rgb * weights).sum(1, /*keepdim=*/true) + 0x8000;
-  return sum.bitwise_right_shift(16).to(at::kFloat) / 255.0;
-}
-
 /// Relative depth at the latents' size in [-1, 1] (StableDiffusionDepth2ImgPipeline).
 at::Tensor depth_channel(const Plan& plan) {
-  const at::Tensor depth = at::upsample_bicubic2d(luminance(*plan.request.depth),
+  GreyImage grey = to_grey(*plan.request.depth);
+  const at::Tensor full =
+      at::from_blob(grey.grey.data(), {1, 1, grey.height, grey.width}, at::kByte);
+  const at::Tensor depth = at::upsample_bicubic2d(full.to(at::kFloat) / 255.0,
                                                   {plan.latent_shape[1], plan.latent_shape[2]},
                                                   /*align_corners=*/false);
   const at::Tensor least = depth.amin();
@@ -56,25 +51,12 @@ at::Tensor depth_channel(const Plan& plan) {
   return 2.0 * (depth - least) / range - 1.0;
 }
 
-/// 1 where the picture is to be repainted, [1, 1, height, width].
-at::Tensor binary_mask(const Request& request) {
-  const Image& mask = *request.mask;
-  const bool fits = mask.width == request.width && mask.height == request.height;
-  const at::Tensor grey =
-      luminance(fits ? mask : resize_lanczos(mask, request.width, request.height));
-  const at::Tensor white = (grey >= 0.5).to(at::kFloat);
-  return request.invert_mask ? 1 - white : white;
-}
-
 /// Mask and latents of what it leaves, [B, 1 + C, h, w] (StableDiffusionInpaintPipeline).
 at::Tensor masked_image_channels(Components& c, const Plan& plan,
                                  std::vector<ImageRandom>& randoms) {
-  const Request& request = plan.request;
-  const at::Tensor mask = binary_mask(request);
-  const at::Tensor pixels = fitted_pixels(*request.init_image, request.width, request.height);
-  const at::Tensor kept = sample_latents(c.vae, pixels * (mask < 0.5).to(at::kFloat), randoms);
-  const at::Tensor small =
-      at::upsample_nearest2d(mask, {plan.latent_shape[1], plan.latent_shape[2]}).to(kept.device());
+  const at::Tensor pixels = image_to_tensor(*plan.request.init_image);
+  const at::Tensor kept = sample_latents(c.vae, pixels * (1 - binary_mask(*plan.mask)), randoms);
+  const at::Tensor small = latent_mask(plan).to(kept.device());
   return at::cat({small.expand({kept.size(0), -1, -1, -1}), kept}, 1);
 }
 

@@ -25,6 +25,7 @@
 #include "ldm/pipeline/out_of_memory.h"
 #include "ldm/pipeline/plan.h"
 #include "ldm/pipeline/planned_scheduler.h"
+#include "ldm/pipeline/repainting.h"
 #include "ldm/pipeline/start_latents.h"
 #include "ldm/pipeline/text_cache.h"
 #include "ldm/schedulers/scheduler.h"
@@ -134,7 +135,9 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted
   const auto condition = [&] { return make_conditioning(*components, plan, contexts, randoms); };
   std::shared_ptr<const Conditioning> conditioning;
   if (draws_before_latents(plan.condition)) conditioning = condition();
-  at::Tensor latents = start_latents(*components, plan, planned, images.front().index, randoms);
+  LatentBlend keep;
+  at::Tensor latents =
+      start_latents(*components, plan, planned, images.front().index, randoms, keep);
   for (std::size_t k = 0; k < images.size(); ++k) {
     images[k].stages.first_latents = tensor_sha256(latents[static_cast<std::int64_t>(k)]);
   }
@@ -157,6 +160,7 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted
       noise = randn_each(randoms, plan.latent_shape).to(latents.device());
     }
     latents = scheduler.step(prediction, i, latents, noise);
+    if (keep) latents = keep(latents, scheduler, i + 1);
     synchronize(components->execution);
     check_finite(latents, cat("the latents at step ", i - planned.begin + 1), kHalfHint);
     step_seconds.push_back(watch.seconds());
@@ -201,7 +205,8 @@ std::vector<Wanted> Pipeline::Impl::encode(std::span<const Plan> plans) {
 ImageResult Pipeline::Impl::decode(std::span<const Plan> plans, const Wanted& wanted,
                                    const at::Tensor& latents, const RunCallbacks& callbacks) {
   if (callbacks.on_stage) callbacks.on_stage(RunStage::kDecode);
-  const Request& request = plans[static_cast<std::size_t>(wanted.plan)].request;
+  const Plan& plan = plans[static_cast<std::size_t>(wanted.plan)];
+  const Request& request = plan.request;
   components->vae.load();
   const Stopwatch watch;
   configure_tiling(components->vae.get(), request.vae_tiling, request.width, request.height);
@@ -209,7 +214,7 @@ ImageResult Pipeline::Impl::decode(std::span<const Plan> plans, const Wanted& wa
   result.plan = wanted.plan;
   result.index = wanted.index;
   result.seed = seed_of(plans, wanted);
-  result.image = tensor_to_image(decode_latents(components->vae, latents));
+  result.image = with_kept_pixels(tensor_to_image(decode_latents(components->vae, latents)), plan);
   result.latents = tensor_to_latents(latents);
   result.stages = wanted.stages;
   result.stages.latents = sha256_hex(std::as_bytes(std::span(result.latents.values)));
@@ -328,7 +333,7 @@ void Pipeline::run(std::span<const Plan> plans, int batch_size, const RunCallbac
 
 bool Pipeline::can_share_batch(const Plan& a, const Plan& b) {
   const auto stands_alone = [](const Plan& plan) {
-    return plan.image_to_image || plan.request.init_latents ||
+    return plan.image_to_image || plan.request.init_latents || plan.request.init_image ||
            plan.condition != ImageCondition::kNone;
   };
   return !stands_alone(a) && !stands_alone(b) && batch_key(a) == batch_key(b);

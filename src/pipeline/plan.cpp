@@ -9,6 +9,7 @@
 #include "ldm/loading/components.h"
 #include "ldm/pipeline/cost.h"
 #include "ldm/pipeline/planned_scheduler.h"
+#include "ldm/pipeline/repainting.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
@@ -106,6 +107,7 @@ void check_numbers(const Request& request, Faults& faults) {
   if (!(request.strength.value_or(0) >= 0 && request.strength.value_or(0) <= 1)) {
     faults.add("strength must be within 0…1");
   }
+  if (!(request.mask_blur >= 0)) faults.add("mask_blur must be 0 or more");
   if (!std::isfinite(request.image_guidance_scale)) {
     faults.add("image_guidance_scale must be finite");
   }
@@ -126,7 +128,10 @@ void check_condition(const Request& request, ImageCondition condition, const Com
     faults.add("this upscaler needs --init-image, the small picture");
   }
   if (depth && !request.depth) faults.add("this model needs --depth, a picture of the depth");
-  if (request.mask && !masked) faults.add("--mask needs an inpainting model (9 channels)");
+  if (request.mask && !masked && condition != ImageCondition::kNone) {
+    faults.add("--mask needs an ordinary or an inpainting model, this one reads another picture");
+  }
+  if (request.mask && !request.init_image) faults.add("--mask needs --init-image");
   if (request.depth && !depth) faults.add("--depth needs a depth-to-image model (5 channels)");
   if (condition == ImageCondition::kLowResImage) {
     const std::int64_t levels = c.unet.bare().shape().num_classes;
@@ -171,9 +176,8 @@ bool starts_from_image(const Request& request, ImageCondition condition) {
     case ImageCondition::kImage:
     case ImageCondition::kLowResImage:
       return false;
-    case ImageCondition::kMaskedImage:
-      return request.strength.value_or(1.0) < 1.0;
     default:
+      if (request.mask) return request.strength.value_or(1.0) < 1.0;
       return request.init_image != nullptr;
   }
 }
@@ -234,9 +238,8 @@ Plan make_plan(const Components& c, const Request& request) {
   faults.throw_if_any();
 
   plan.image_to_image = starts_from_image(resolved, plan.condition);
-  if (!resolved.strength) {
-    resolved.strength = plan.condition == ImageCondition::kMaskedImage ? 1.0 : 0.8;
-  }
+  if (!resolved.strength) resolved.strength = resolved.mask ? 1.0 : 0.8;
+  prepare_repainting(plan);
   plan.branches = count_branches(resolved, plan.condition, c);
   const PlannedScheduler planned = make_planned_scheduler(c, plan);
   resolved.sampler = planned.row->name;

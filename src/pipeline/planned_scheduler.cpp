@@ -32,14 +32,14 @@ constexpr ForcedFields kForced[] = {
     {"", true, true, false},
 };
 
-const ForcedFields& forced_fields(const nlohmann::json& model_index) {
+const ForcedFields& forced_fields(const nlohmann::json& model_index, bool inpaints) {
   const auto name = model_index.find("_class_name");
   const bool named = name != model_index.end() && name->is_string();
   const std::string pipeline = named ? name->get<std::string>() : std::string();
   for (const ForcedFields& row : kForced) {
     if (row.pipeline == pipeline) return row;
   }
-  return std::end(kForced)[-1];
+  return inpaints ? kForced[0] : std::end(kForced)[-1];
 }
 
 /// Planned steps such that `strength` of them are the steps asked for.
@@ -70,7 +70,7 @@ PlannedScheduler make_planned_scheduler(const Components& c, const Plan& plan) {
   const SamplerEntry& row =
       request.sampler.empty() ? default_sampler(c.files) : find_sampler(request.sampler);
   SchedulerConfig config = scheduler_config(c.files, row);
-  const ForcedFields& forced = forced_fields(c.files.model_index);
+  const ForcedFields& forced = forced_fields(c.files.model_index, plan.mask != nullptr);
   if (forced.steps_offset) config.steps_offset = 1;
   if (forced.clip_sample) config.clip_sample = false;
   // PNDM cannot start inside its Runge-Kutta steps; the public class does, at a wrong noise level.

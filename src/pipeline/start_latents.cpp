@@ -3,35 +3,51 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 #include "ldm/core/random.h"
 #include "ldm/loading/components.h"
+#include "ldm/nn/diagonal_gaussian.h"
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/planned_scheduler.h"
+#include "ldm/pipeline/repainting.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
 
 at::Tensor start_latents(Components& c, const Plan& plan, const PlannedScheduler& planned,
-                         int first, std::vector<ImageRandom>& randoms) {
+                         int first, std::vector<ImageRandom>& randoms, LatentBlend& keep) {
   const Request& request = plan.request;
   const c10::Device device = c.execution.device;
   const auto count = static_cast<int>(randoms.size());
-  if (!plan.image_to_image) {
-    const at::Tensor noise = request.init_latents
-                                 ? latents_to_tensor(*request.init_latents, first, count)
-                                 : randn_each(randoms, plan.latent_shape);
-    return noise.to(device) * planned.scheduler->init_noise_sigma();
+  const Scheduler& scheduler = *planned.scheduler;
+  at::Tensor clean;
+  std::optional<nn::DiagonalGaussian> posterior;
+  if (request.init_latents) {
+    clean = latents_to_tensor(*request.init_latents, first, count).to(device);
+  } else if (plan.image_to_image || plan.blends()) {
+    configure_tiling(c.vae.get(), request.vae_tiling, request.width, request.height);
+    posterior =
+        encode_pixels(c.vae, fitted_pixels(*request.init_image, request.width, request.height));
+    clean = sample_posterior(*posterior, c.vae.bare().shape().scaling_factor, randoms);
   }
-  configure_tiling(c.vae.get(), request.vae_tiling, request.width, request.height);
-  const at::Tensor clean =
-      request.init_latents
-          ? latents_to_tensor(*request.init_latents, first, count).to(device)
-          : sample_latents(c.vae, fitted_pixels(*request.init_image, request.width, request.height),
-                           randoms);
+  if (request.init_latents && !plan.image_to_image) {
+    return clean * scheduler.init_noise_sigma();
+  }
   const at::Tensor noise = randn_each(randoms, plan.latent_shape).to(device);
+  if (plan.blends() && !posterior->is_point()) {
+    for (ImageRandom& random : randoms) random.randn(posterior->mean.sizes());
+  }
+  if (plan.blends()) {
+    keep = [clean, noise, mask = latent_mask(plan).to(device)](const at::Tensor& latents,
+                                                               const Scheduler& now, int next) {
+      return blend_kept(latents, clean, noise, mask, now, next);
+    };
+  }
+  if (!plan.image_to_image) return noise * scheduler.init_noise_sigma();
   if (plan.timesteps.empty()) return clean;
-  return planned.scheduler->add_noise(clean, noise, planned.begin);
+  return scheduler.add_noise(clean, noise, planned.begin);
 }
 
 }  // namespace ldm

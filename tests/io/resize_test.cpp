@@ -1,29 +1,12 @@
 #include "ldm/io/resize.h"
 
-#include <cstdlib>
-
 #include "ldm/core/error.h"
+#include "tests/io/pattern.h"
 #include "tests/support/catch.h"
 
 namespace ldm {
-namespace {
-
-Image pattern(int width, int height) {
-  Image image{width, height, {}};
-  for (int y = 0; y < height; ++y) {
-    for (int x = 0; x < width; ++x) {
-      image.rgb.push_back(static_cast<std::uint8_t>((x * 37 + y * 11) % 256));
-      image.rgb.push_back(static_cast<std::uint8_t>((x * x + y) % 256));
-      image.rgb.push_back(static_cast<std::uint8_t>(y % 2 == 0 ? 0 : 255));
-    }
-  }
-  return image;
-}
-
-}  // namespace
-
 TEST_CASE("the same size is the same picture") {
-  const Image image = pattern(9, 7);
+  const Image image = test::pattern(9, 7);
   CHECK(resize_lanczos(image, 9, 7).rgb == image.rgb);
 }
 
@@ -40,19 +23,14 @@ TEST_CASE("a plain colour stays plain") {
 }
 
 TEST_CASE("a size below one is refused") {
-  CHECK_THROWS_AS(resize_lanczos(pattern(4, 4), 0, 4), Error);
+  CHECK_THROWS_AS(resize_lanczos(test::pattern(4, 4), 0, 4), Error);
 }
 
 // Expected: Pillow 12, Image.fromarray(pattern).resize((w, h), Image.LANCZOS), FNV-1a of the bytes.
 TEST_CASE("pictures equal Pillow's bit for bit") {
-  const auto fnv = [](const Image& image) {
-    std::uint64_t hash = 14695981039346656037ULL;
-    for (const std::uint8_t byte : image.rgb) hash = (hash ^ byte) * 1099511628211ULL;
-    return hash;
-  };
-  CHECK(fnv(resize_lanczos(pattern(77, 50), 72, 48)) == 6604772303955589998ULL);
-  CHECK(fnv(resize_lanczos(pattern(40, 30), 64, 64)) == 13919875125487579666ULL);
-  CHECK(fnv(resize_lanczos(pattern(301, 17), 64, 8)) == 3316024823280960715ULL);
+  CHECK(test::fnv(resize_lanczos(test::pattern(77, 50), 72, 48).rgb) == 6604772303955589998ULL);
+  CHECK(test::fnv(resize_lanczos(test::pattern(40, 30), 64, 64).rgb) == 13919875125487579666ULL);
+  CHECK(test::fnv(resize_lanczos(test::pattern(301, 17), 64, 8).rgb) == 3316024823280960715ULL);
 }
 
 }  // namespace ldm

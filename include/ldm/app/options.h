@@ -45,6 +45,7 @@ struct Options {
   std::optional<std::string> strength_mode;
   std::optional<std::string> init_latents;
   std::optional<std::string> mask;
+  std::optional<double> mask_blur;
   std::optional<bool> invert_mask;
   std::optional<std::string> depth;
   std::optional<double> image_guidance_scale;

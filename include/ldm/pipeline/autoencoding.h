@@ -25,12 +25,20 @@ using LazyAutoencoder = Lazy<models::AutoencoderImpl>;
 /// Sets an autoencoder's tiling for a picture of that size: auto tiles those beyond 1536² pixels.
 void configure_tiling(models::AutoencoderImpl& vae, VaeTiling wish, int width, int height);
 
-/// The picture as the autoencoder reads it, resized (Lanczos) to `width` x `height` where it has
-/// another size, with a note in the log. → [1, 3, height, width] fp32 in [-1, 1].
+/// The picture, resized (Lanczos) to `width` x `height` where it has another size, with a note in
+/// the log.
+Image fitted_image(const Image& image, int width, int height);
+
+/// The same as the autoencoder reads it: [1, 3, height, width] fp32 in [-1, 1].
 at::Tensor fitted_pixels(const Image& image, int width, int height);
 
 /// Distribution of the unscaled latents of pixels [1, 3, H, W]; reads the weights if need be.
 nn::DiagonalGaussian encode_pixels(LazyAutoencoder& vae, const at::Tensor& pixels);
+
+/// One sample of a distribution for each image, scaled by `scaling_factor`, fp32 [B, C, h, w];
+/// draws from each image's generator unless it is a point. Throws Error::non_finite.
+at::Tensor sample_posterior(const nn::DiagonalGaussian& posterior, double scaling_factor,
+                            std::vector<ImageRandom>& randoms);
 
 /// One sample an image of the latents of pixels [1, 3, H, W], scaled, fp32 [B, C, h, w]; draws from
 /// each image's generator unless the autoencoder gives a point. Throws Error::non_finite.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ldm/io/grey_image.h"
 #include "ldm/io/image.h"
 
 namespace ldm {
@@ -51,16 +52,17 @@ struct Request {
   int clip_skip = 0;
   LongPrompt long_prompt = LongPrompt::kTruncate;
   std::shared_ptr<const Image> init_image;  ///< img2img when set
-  /// 0…1, img2img and inpainting; by default 0.8, and 1 for an inpainting model.
+  /// 0…1, img2img and inpainting; by default 0.8, and 1 with a mask.
   std::optional<double> strength;
   StrengthMode strength_mode = StrengthMode::kScaled;
   /// Without `use_strength`: the starting noise in place of the seed's (diffusers' `latents=`).
   /// With it: clean latents to start img2img from (diffusers' latent `image=`).
   std::shared_ptr<const LatentsData> init_latents;
   bool use_strength = false;
-  /// White is repainted; models whose UNet reads a mask.
+  /// White is repainted: by models whose UNet reads a mask, and by ordinary ones.
   std::shared_ptr<const Image> mask;
   bool invert_mask = false;
+  double mask_blur = 0;  ///< standard deviation in pixels of the finished picture
   /// Brighter is nearer; models whose UNet reads depth.
   std::shared_ptr<const Image> depth;
   std::optional<std::int64_t> class_label;  ///< class-conditional models, in place of a prompt
@@ -97,9 +99,12 @@ struct Plan {
   int steps = 0;                  ///< UNet calls a batch: timesteps.size()
   ImageCondition condition = ImageCondition::kNone;
   bool image_to_image = false;  ///< whether the latents start from the init image or latents
-  int branches = 2;             ///< predictions a step: 1 unguided, 2 guided, 3 also by the image
+  std::shared_ptr<const GreyImage> mask;  ///< 255 is repainted; null: nothing is kept
+  int branches = 2;  ///< predictions a step: 1 unguided, 2 guided, 3 also by the image
   std::vector<std::int64_t> latent_shape;  ///< of one image [C, h, w]
   bool guided() const { return branches > 1; }
+  /// Whether the model reads no mask, so that the loop keeps what the mask keeps.
+  bool blends() const { return mask && condition == ImageCondition::kNone; }
 
   double seconds = 0;       ///< estimated, where Pipeline::estimate_seconds filled it in
   double memory_bytes = 0;  ///< estimated peak of host memory (or device memory on CUDA)

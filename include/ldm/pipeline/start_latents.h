@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "ldm/pipeline/request.h"
@@ -13,12 +14,19 @@ namespace ldm {
 struct Components;
 struct PlannedScheduler;
 class ImageRandom;
+class Scheduler;
+
+/// Latents [B, C, h, w] with what a mask keeps put in, before step `next` of the scheduler (or
+/// after the last one).
+using LatentBlend =
+    std::function<at::Tensor(const at::Tensor& latents, const Scheduler& scheduler, int next)>;
 
 /// The latents [B, C, h, w] fp32 that the loop starts from, for images `first` … of a plan: scaled
 /// noise for text → image; the encoded image with noise at the level of the first step for image →
 /// image (Meng et al. 2022, SDEdit). Draws in the public pipelines' order: the posterior's sample,
-/// then the noise.
+/// then the noise; then, where the loop blends, the posterior of the masked picture, which the
+/// public pipeline draws without need. There `keep` becomes what every step is followed by.
 at::Tensor start_latents(Components& components, const Plan& plan, const PlannedScheduler& planned,
-                         int first, std::vector<ImageRandom>& randoms);
+                         int first, std::vector<ImageRandom>& randoms, LatentBlend& keep);
 
 }  // namespace ldm

@@ -47,7 +47,7 @@ class Batch {
     choose_device();
     model_ = open_run_model(options_, session);
     pipeline_ = std::make_unique<Pipeline>(model_.components);
-    pipeline_->keep_text_encoder();
+    pipeline_->expect_more_runs();
     maker_ = std::make_unique<TaskMaker>(model_, *pipeline_, settings_.names);
     jobs_ = std::make_unique<BatchJobs>(std::move(reader), *maker_, settings_.shard);
     batch_size_ = options_.batch_size ? static_cast<int>(*options_.batch_size)

@@ -1,7 +1,9 @@
 #include "ldm/loading/lazy_module.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
@@ -9,6 +11,43 @@
 
 namespace ldm {
 namespace {
+
+/// Parameters that are loaded before they are packed.
+constexpr std::int64_t kPartParameters = std::int64_t{32} << 20;
+
+/// A module below another, with what fills it.
+struct Part {
+  torch::nn::Module* module;
+  std::string prefix;  ///< of its parameters' names
+  WeightBinding binding;
+};
+
+void collect_parts(torch::nn::Module& module, const std::string& prefix, std::vector<Part>& parts) {
+  std::int64_t count = 0;
+  for (const at::Tensor& parameter : module.parameters()) count += parameter.numel();
+  if (count <= kPartParameters || module.children().empty()) {
+    parts.push_back({&module, prefix, {}});
+    return;
+  }
+  for (const auto& child : module.named_children()) {
+    collect_parts(*child.value(), prefix + child.key() + ".", parts);
+  }
+}
+
+/// A module cut into the largest ones that have at most kPartParameters. What is in none of them
+/// comes last.
+std::vector<Part> parts_of(torch::nn::Module& module, const WeightBinding& binding) {
+  std::vector<Part> parts;
+  collect_parts(module, "", parts);
+  parts.push_back({&module, "", {}});
+  for (const WeightBinding::Entry& entry : binding.entries) {
+    const auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& candidate) {
+      return entry.key.starts_with(candidate.prefix);
+    });
+    part->binding.entries.push_back(entry);
+  }
+  return parts;
+}
 
 /// Frees whatever weights there are, also those of a load that failed half way.
 void let_go(torch::nn::Module& module) {
@@ -39,9 +78,10 @@ void LazyModule::load() {
   if (execution.device.is_cpu()) execution.memory_format = c10::MemoryFormat::Contiguous;
   FilesVerdict verdict;
   try {
-    const bool own_hashes = load_weights(*module_, *files_->weights, binding_, execution, updates_);
+    const bool own_hashes = execution.device.is_cpu() ? load_packed(execution)
+                                                      : load_weights(*module_, *files_->weights,
+                                                                     binding_, execution, updates_);
     verdict = judge_files(files, *context_.digests, own_hashes);
-    if (execution_.device.is_cpu()) nn::pack_for_inference(*module_);
   } catch (Error& error) {
     let_go(*module_);
     throw error.with_context("loading " + files_->name);
@@ -55,6 +95,17 @@ void LazyModule::load() {
   if (context_.on_load) {
     context_.on_load({files_->name, seconds.count(), sha256_, verdict.integrity});
   }
+}
+
+bool LazyModule::load_packed(const Execution& execution) {
+  // Part by part, what is let go makes room for what comes next: half of the page faults.
+  set_allocator_mode(AllocatorMode::kActivations);
+  bool own_hashes = true;
+  for (const Part& part : parts_of(*module_, binding_)) {
+    own_hashes &= load_weights(*module_, *files_->weights, part.binding, execution, updates_);
+    nn::pack_for_inference(*part.module);
+  }
+  return own_hashes;
 }
 
 void LazyModule::release() {

@@ -118,7 +118,10 @@ class ModuleLoader {
       files_.read_part(entry.file_key, static_cast<std::uint64_t>(begin * size), bytes);
       non_finite += count_non_finite(info.dtype, bytes);
       if (vouched != nullptr) hash.update(bytes);
-      values.narrow(0, begin, length).copy_(at::from_blob(bytes.data(), {length}, stored));
+      at::Tensor piece = at::from_blob(bytes.data(), {length}, stored);
+      // ATen has fast copies from fp16 and to bf16, but none from one to the other.
+      if (stored == at::kHalf && dtype == at::kBFloat16) piece = piece.to(at::kFloat);
+      values.narrow(0, begin, length).copy_(piece);
     }
     if (vouched != nullptr) check_hash(entry, *vouched, hash.hex());
     if (non_finite > 0) throw_non_finite(entry, non_finite);

@@ -81,10 +81,16 @@ Conv2dImpl::Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels,
 }
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
+  if (winograd_.data.defined()) return winograd_conv2d(x, winograd_, bias);
   if (pack_) return forward_packed(x);
   const at::Tensor output =
       at::conv2d(x, weight, optional(bias), {stride, stride}, {padding, padding});
   return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
+}
+
+at::Tensor Conv2dImpl::forward_add(const at::Tensor& x, const at::Tensor& addend) const {
+  if (!winograd_.data.defined()) return addend + forward(x);
+  return winograd_conv2d(x, winograd_, bias, addend);
 }
 
 void Conv2dImpl::add_lora(std::int64_t rank, double scale) {
@@ -110,10 +116,16 @@ at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x) const {
   return onednn_conv2d(x, packed_, bias, stride, padding);
 }
 
-void Conv2dImpl::pack() { pack_ = onednn_serves(weight); }
+void Conv2dImpl::pack() {
+  pack_ = onednn_serves(weight);
+  if (stride != 1 || padding != 1 || !winograd_serves(weight) || is_unallocated(weight)) return;
+  winograd_ = winograd_pack(weight);
+  release(weight);
+}
 
 void Conv2dImpl::unpack() {
   pack_ = false;
+  winograd_ = {};
   packed_.reset();
 }
 

@@ -91,9 +91,8 @@ at::Tensor ResnetBlock2DImpl::forward_projected(const at::Tensor& x,
   } else {
     hidden = norm2->forward(hidden, nonlinearity_, projected);
   }
-  hidden = conv2->forward(hidden);
   const at::Tensor input = resample(x);
-  hidden = (conv_shortcut ? conv_shortcut->forward(input) : input) + hidden;
+  hidden = conv2->forward_add(hidden, conv_shortcut ? conv_shortcut->forward(input) : input);
   return output_scale_factor_ == 1.0 ? hidden : hidden / output_scale_factor_;
 }
 

@@ -98,7 +98,7 @@ auto batch_key(const Plan& plan) {
 struct Pipeline::Impl {
   std::shared_ptr<Components> components;
   TextCache texts;
-  bool keep_text_encoder = false;
+  bool more_runs = false;
   MemoryLimits limits;
   std::vector<double> text_seconds;
   std::vector<double> step_seconds;
@@ -144,8 +144,6 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted
   if (!draws_before_latents(plan.condition)) conditioning = condition();
   if (lean(plan.request)) components->vae.release();
   components->unet.load();
-  // The first step packs weights; from then on temporaries are all there is.
-  set_allocator_mode(AllocatorMode::kWeights);
   const c10::InferenceMode inference;
   if (callbacks.on_denoise_start) callbacks.on_denoise_start();
   scheduler.set_begin_index(planned.begin);
@@ -164,7 +162,6 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted
     synchronize(components->execution);
     check_finite(latents, cat("the latents at step ", i - planned.begin + 1), kHalfHint);
     step_seconds.push_back(watch.seconds());
-    set_allocator_mode(AllocatorMode::kActivations);
     StepInfo info;
     info.index = i - planned.begin;
     info.of = total - planned.begin;
@@ -197,7 +194,7 @@ std::vector<Wanted> Pipeline::Impl::encode(std::span<const Plan> plans) {
     }
   }
   text_seconds.push_back(seconds);
-  const bool keep = keep_text_encoder && !lean(plans.front().request);
+  const bool keep = more_runs && !lean(plans.front().request);
   if (components->text_encoder && !keep) components->text_encoder->release();
   return images;
 }
@@ -248,7 +245,8 @@ void Pipeline::Impl::make(std::span<const Plan> plans, std::span<Wanted> images,
     const auto most = static_cast<std::size_t>(limits.images(plan, batch_size));
     const auto batch = images.subspan(done, std::min(most, images.size() - done));
     const at::Tensor latents = denoise(plans, batch, static_cast<int>(done), callbacks);
-    if (lean(plan.request)) components->unet.release();
+    const bool last = !more_runs && done + batch.size() == images.size();
+    if (last || lean(plan.request)) components->unet.release();
     release_freed_memory();
     for (std::size_t k = 0; k < batch.size(); ++k) {
       const at::Tensor one = latents.narrow(0, static_cast<std::int64_t>(k), 1);
@@ -341,7 +339,7 @@ bool Pipeline::can_share_batch(const Plan& a, const Plan& b) {
 
 int Pipeline::default_batch_size() const { return ldm::default_batch_size(*impl_->components); }
 
-void Pipeline::keep_text_encoder() { impl_->keep_text_encoder = true; }
+void Pipeline::expect_more_runs() { impl_->more_runs = true; }
 
 StageTimings Pipeline::timings() const {
   StageTimings timings;

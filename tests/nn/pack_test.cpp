@@ -116,9 +116,29 @@ TEST_CASE("a packed ResnetBlock2D keeps its output with its norms and SiLU in on
   test::expect_close(layer->forward(x, temb), plain, 1e-5);
 }
 
+TEST_CASE("a packed 3x3 convolution keeps its output, with and without an addend") {
+  const c10::AutoGradMode no_grad(false);
+  ImageRandom random(8);
+  Conv2d conv(32, 48, 3, 1, 1);
+  fill(*conv);
+  const at::Tensor x = random.randn({2, 32, 9, 7}).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor addend = random.randn({2, 48, 9, 7});
+  const at::Tensor plain = conv->forward(x), sum = conv->forward_add(x, addend);
+  CHECK(sum.equal(addend + plain));
+  pack_for_inference(*conv);
+  CHECK(is_unallocated(conv->weight));
+  // Packing the whole after its parts finds nothing left to do.
+  pack_for_inference(*conv);
+  test::expect_close(conv->forward(x), plain, 1e-5);
+  test::expect_close(conv->forward_add(x, addend), sum, 1e-5);
+  unpack(*conv);
+  fill(*conv);
+  CHECK(conv->forward(x).equal(plain));
+}
+
 TEST_CASE("packing again and again for other sizes takes no more memory") {
   ImageRandom random(5);
-  Conv2d conv(512, 512, 3, 1, 1);
+  Conv2d conv(512, 512, 3, 2, 1);
   fill(*conv);
   const double weight_bytes = 512.0 * 512 * 9 * sizeof(float);
   pack_for_inference(*conv);

@@ -22,8 +22,8 @@ bool cpu_has_native_bf16();
 int set_cpu_threads(int threads);
 
 /// What the process allocator is tuned for. `kWeights`: large blocks come from the system and go
-/// straight back, so that loading and packing leave no holes. `kActivations`: freed blocks are
-/// kept, which saves a page fault per 4 KiB of every temporary in the denoising loop.
+/// straight back. `kActivations`: freed blocks are kept for the next, which saves a page fault per
+/// 4 KiB of every temporary in packing and in the denoising loop.
 enum class AllocatorMode { kWeights, kActivations };
 
 void set_allocator_mode(AllocatorMode mode);

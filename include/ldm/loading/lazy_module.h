@@ -47,6 +47,9 @@ class LazyModule {
   const std::string& sha256() const { return sha256_; }
 
  private:
+  /// Reads and packs all weights; whether the files gave a digest for each.
+  bool load_packed(const Execution& execution);
+
   std::shared_ptr<torch::nn::Module> module_;
   std::int64_t parameter_count_ = 0;
   const ComponentFiles* files_;

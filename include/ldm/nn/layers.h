@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "ldm/kernels/winograd.h"
 #include "ldm/nn/activation.h"
 
 namespace ldm::nn {
@@ -49,6 +50,8 @@ struct Conv2dImpl : torch::nn::Module {
   Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel_size,
              std::int64_t stride = 1, std::int64_t padding = 0, bool bias = true);
   at::Tensor forward(const at::Tensor& x) const;
+  /// forward(x) + addend, in one pass where there is a kernel for it. addend [B, out, H', W'].
+  at::Tensor forward_add(const at::Tensor& x, const at::Tensor& addend) const;
   void pack();                                     ///< see nn/pack.h
   void unpack();                                   ///< see nn/pack.h
   void add_lora(std::int64_t rank, double scale);  ///< see nn/lora.h
@@ -62,6 +65,7 @@ struct Conv2dImpl : torch::nn::Module {
   at::Tensor forward_packed(const at::Tensor& x) const;
 
   bool pack_ = false;
+  WinogradFilter winograd_;    ///< where that serves
   mutable at::Tensor packed_;  ///< for inputs of `packed_for_`; made at the first forward
   mutable std::vector<std::int64_t> packed_for_;
   std::shared_ptr<Conv2dImpl> lora_a_;

@@ -105,9 +105,9 @@ class Pipeline {
   static bool can_share_batch(const Plan& a, const Plan& b);
   /// Images computed together where nobody says how many.
   int default_batch_size() const;
-  /// Keeps the text encoder's weights from run to run (unless a request asks for low memory): for
-  /// callers that have more prompts to come.
-  void keep_text_encoder();
+  /// Keeps weights for the next run (unless a request asks for low memory). Without it the text
+  /// encoder goes before the first step, and the denoiser before the last picture is decoded.
+  void expect_more_runs();
 
   StageTimings timings() const;
 

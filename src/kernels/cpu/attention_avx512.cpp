@@ -6,12 +6,6 @@ namespace ldm::cpu {
 namespace {
 
 struct Operands : Fp32Operands<Avx512> {
-  static constexpr std::int64_t kColumns = 4;
-
-  static Float dot(Float sum, std::uint32_t word, const std::uint32_t* p) {
-    const Float left = _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(word)));
-    return fma(left, _mm512_castsi512_ps(_mm512_loadu_si512(p)), sum);
-  }
   static void store_weights(std::uint32_t* words, std::int64_t i, Float weight) {
     _mm512_storeu_si512(words + i, _mm512_castps_si512(weight));
   }

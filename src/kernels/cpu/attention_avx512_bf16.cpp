@@ -5,14 +5,6 @@ namespace ldm::cpu {
 namespace {
 
 struct Operands : Avx512Bf16 {
-  static constexpr std::int64_t kColumns = 4;
-  static constexpr std::int64_t kPair = 2;
-
-  static Float dot(Float sum, std::uint32_t word, const std::uint32_t* p) {
-    const __m512i left = _mm512_set1_epi32(static_cast<int>(word));
-    const __m512i right = _mm512_loadu_si512(p);
-    return _mm512_dpbf16_ps(sum, (__m512bh)left, (__m512bh)right);
-  }
   static void to_words(const Element* p, std::int64_t n, std::uint32_t* out) {
     out[(n - 1) / kPair] = 0;
     __builtin_memcpy(out, p, static_cast<std::size_t>(n) * sizeof(Element));

@@ -13,6 +13,8 @@ struct Avx2 {
   using Float = __m256;
   using Element = float;
   static constexpr std::int64_t kLanes = 8;
+  static constexpr std::int64_t kColumns = 2;
+  static constexpr std::int64_t kPair = 1;
 
   static Float zero() { return _mm256_setzero_ps(); }
   static Float set(float x) { return _mm256_set1_ps(x); }
@@ -35,6 +37,14 @@ struct Avx2 {
     half = _mm_max_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
   }
+  static Float dot(Float sum, std::uint32_t word, const std::uint32_t* p) {
+    const Float left = _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(word)));
+    return fma(left, load(reinterpret_cast<const float*>(p)), sum);
+  }
+  static void store_words(std::uint32_t* words, const Float (&values)[kPair]) {
+    store(reinterpret_cast<float*>(words), values[0]);
+  }
+
   static Float load_elements(const Element* p) { return load(p); }
   static void store_elements(Element* p, Float x) { store(p, x); }
   static Float reciprocal(Float x) { return _mm256_div_ps(set(1.0F), x); }

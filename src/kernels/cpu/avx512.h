@@ -14,6 +14,8 @@ struct Avx512 {
   using Float = __m512;
   using Element = float;
   static constexpr std::int64_t kLanes = 16;
+  static constexpr std::int64_t kColumns = 4;
+  static constexpr std::int64_t kPair = 1;
 
   static Float zero() { return _mm512_setzero_ps(); }
   static Float set(float x) { return _mm512_set1_ps(x); }
@@ -32,6 +34,14 @@ struct Avx512 {
   /// The lanes below n.
   static __mmask16 lanes(std::int64_t n) {
     return n >= kLanes ? static_cast<__mmask16>(0xFFFFU) : static_cast<__mmask16>((1U << n) - 1U);
+  }
+
+  static Float dot(Float sum, std::uint32_t word, const std::uint32_t* p) {
+    const Float left = _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(word)));
+    return fma(left, _mm512_castsi512_ps(_mm512_loadu_si512(p)), sum);
+  }
+  static void store_words(std::uint32_t* words, const Float (&values)[kPair]) {
+    _mm512_storeu_si512(words, _mm512_castps_si512(values[0]));
   }
 
   static Float load_elements(const Element* p) { return load(p); }

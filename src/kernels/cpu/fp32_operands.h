@@ -1,6 +1,6 @@
 #pragma once
 
-// What tile_product.h and attention_tiles.h ask of fp32 elements, whatever the vectors.
+// What attention_tiles.h asks of fp32 elements, whatever the vectors.
 
 #include <cstdint>
 
@@ -9,8 +9,6 @@ namespace {
 
 template <class Lanes>
 struct Fp32Operands : Lanes {
-  static constexpr std::int64_t kPair = 1;
-
   static void to_words(const float* p, std::int64_t n, std::uint32_t* out) {
     __builtin_memcpy(out, p, static_cast<std::size_t>(n) * sizeof(float));
   }

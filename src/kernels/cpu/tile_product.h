@@ -5,10 +5,11 @@
 // machine can be shared with the rest of the program.
 //
 // Operands are made of 32-bit words: one fp32, or two bf16 that are multiplied and added in pairs.
-// `Isa` has what avx2.h and avx512.h have (Float, a vector of kLanes fp32; Element; arithmetic) and
-//   kPair             elements a word
-//   kColumns          vectors of a register tile's width (its height is kRows)
-//   dot(acc, word, p) acc + word · the kLanes words at p
+// `Isa` has what avx2.h and avx512.h have: Float, a vector of kLanes fp32; Element; arithmetic; and
+//   kPair              elements a word
+//   kColumns           vectors of a register tile's width (its height is kRows)
+//   dot(acc, word, p)  acc + word · the kLanes words at p
+//   store_words(p, v)  kLanes words of kPair rounded vectors
 
 #include <cstdint>
 

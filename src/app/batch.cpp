@@ -18,6 +18,7 @@
 #include "ldm/app/grid.h"
 #include "ldm/app/output_paths.h"
 #include "ldm/app/picture_writer.h"
+#include "ldm/app/preview_file.h"
 #include "ldm/app/progress.h"
 #include "ldm/app/resolve.h"
 #include "ldm/app/run_model.h"
@@ -43,6 +44,7 @@ class Batch {
         folder_(*options_.output_dir, settings_.shard, settings_.shared),
         progress_(session.console, shows_progress(options_, session.console)) {
     choose_seed();
+    check_preview_path(options_, {});
     JobReader reader(options_);
     choose_device();
     model_ = open_run_model(options_, session);
@@ -357,6 +359,7 @@ RunCallbacks Batch::callbacks(const std::vector<std::size_t>& group,
     finish_picture(prepared[number], result);
     done_.insert(group[number]);
   };
+  add_preview(options_, console_, callbacks);
   return callbacks;
 }
 
@@ -372,6 +375,7 @@ void Batch::finish_picture(const PreparedTask& prepared, const ImageResult& resu
   progress_.on_image(result, written.path);
   folder_.note_picture(done, written, jobs_->job_of(done).options.id, progress_.image_seconds());
   announce_picture(written, progress_, console_);
+  write_heatmap(written.path, result, settings_.if_exists, console_);
 }
 
 void Batch::check_time(std::size_t pictures) const {

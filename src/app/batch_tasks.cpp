@@ -11,7 +11,8 @@ namespace ldm::app {
 namespace {
 
 bool stands_alone(const Options& options) {
-  return options.init_image || options.init_latents || options.mask || options.depth;
+  return options.init_image || options.init_latents || options.mask || options.depth ||
+         options.control_image || options.heatmap;
 }
 
 /// All options that tasks of one kind share.
@@ -45,7 +46,7 @@ int TaskMaker::kind_of(const Options& options, std::size_t number) {
 
 PictureCost TaskMaker::cost_of(const Plan& plan) {
   std::vector<std::int64_t> key = plan.latent_shape;
-  key.insert(key.end(), {plan.steps, plan.branches});
+  key.insert(key.end(), {plan.steps, static_cast<std::int64_t>(plan.predictions())});
   const auto [entry, fresh] = costs_.try_emplace(std::move(key));
   if (fresh) entry->second = pipeline_.picture_cost(plan);
   return entry->second;

@@ -3,6 +3,7 @@
 #include <limits>
 #include <utility>
 
+#include "ldm/app/check_controls.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 
@@ -102,6 +103,7 @@ std::vector<Problem> check_options(const Options& options) {
   std::vector<Problem> problems = check_ranges(options);
   append(problems, check_size(options.width, options.height));
   append(problems, check_together(options));
+  append(problems, check_controls(options));
   return problems;
 }
 

@@ -239,8 +239,8 @@ std::string source_date() {
 ValueKind value_kind(const OptionSpec& spec) {
   if (spec.choices != nullptr) return ValueKind::kWords;
   if (spec.value == "DIR") return ValueKind::kFolders;
-  return spec.value.starts_with("FILE") || spec.value == "PATH" ? ValueKind::kFiles
-                                                                : ValueKind::kText;
+  return spec.value.starts_with("FILE") || spec.value.starts_with("PATH") ? ValueKind::kFiles
+                                                                          : ValueKind::kText;
 }
 
 ValueKind argument_kind(const CommandSpec& command) {

@@ -39,6 +39,7 @@ Json plan_event(const RunFacts& facts, const std::vector<std::filesystem::path>&
   out["model"] = facts.model_name;
   out["family"] = facts.family;
   if (!facts.loras.empty()) out["lora"] = loras_json(facts);
+  if (!facts.controlnets.empty()) out["controlnet"] = controlnets_json(facts);
   out["device"] = facts.execution.device;
   out["device_name"] = facts.execution.device_name;
   out["dtype"] = facts.execution.dtype;

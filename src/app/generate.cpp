@@ -13,6 +13,7 @@
 #include "ldm/app/output_paths.h"
 #include "ldm/app/picture_writer.h"
 #include "ldm/app/plan_text.h"
+#include "ldm/app/preview_file.h"
 #include "ldm/app/progress.h"
 #include "ldm/app/resolve.h"
 #include "ldm/app/run_model.h"
@@ -96,6 +97,7 @@ void prepare(Run& run) {
     all.emplace_back(*run.options.grid);
   }
   check_output_folders(all);
+  check_preview_path(run.options, all);
 }
 
 void choose_model(Run& run) {
@@ -176,7 +178,9 @@ void make_pictures(Run& run, Pipeline& pipeline) {
     ++report.images;
     progress.on_image(result, written.path);
     announce_picture(written, progress, run.console);
+    write_heatmap(written.path, result, if_exists, run.console);
   };
+  add_preview(options, run.console, callbacks);
   const PictureCost picture = pipeline.picture_cost(run.facts.plan);
   progress.expect_loads(pipeline.parameter_counts());
   progress.begin({picture, picture * wanted, wanted, wanted, 0});

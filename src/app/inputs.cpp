@@ -120,6 +120,10 @@ Inputs read_inputs(const Options& options) {
   read_picture(options.init_image, inputs.init_image, inputs.init_image_sha256);
   read_picture(options.mask, inputs.mask, inputs.mask_sha256);
   read_picture(options.depth, inputs.depth, inputs.depth_sha256);
+  for (const std::string& path : options.control_image.value_or(std::vector<std::string>())) {
+    read_picture(path, inputs.control_images.emplace_back(),
+                 inputs.control_image_sha256.emplace_back());
+  }
   if (options.init_latents) {
     inputs.init_latents = read_latents(*options.init_latents);
     inputs.init_latents_sha256 = as_input([&] { return sha256_file(*options.init_latents); });

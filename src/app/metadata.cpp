@@ -50,6 +50,42 @@ void add_overrides(Json& out, const SchedulerOverrides& scheduler) {
   }
 }
 
+std::string numbers_text(std::initializer_list<double> numbers) {
+  std::vector<std::string> words;
+  for (const double number : numbers) words.push_back(number_text(number));
+  return join(words, ",");
+}
+
+/// Guidance beside its scale, where it is not as usual.
+void add_steering(Json& out, const Request& request) {
+  if (request.guidance_start > 0 || request.guidance_end < 1) {
+    out["guidance_interval"] = numbers_text({request.guidance_start, request.guidance_end});
+  }
+  if (request.pag_scale > 0) {
+    out["pag_scale"] = request.pag_scale;
+    out["pag_layers"] = request.pag_layers;
+  }
+  if (request.freeu) {
+    const FreeUFactors& f = *request.freeu;
+    out["freeu"] = numbers_text({f.b1, f.b2, f.s1, f.s2});
+  }
+}
+
+/// When and how ControlNets follow their pictures.
+void add_control(Json& out, const Request& request) {
+  if (request.control_images.empty()) return;
+  out["control_start"] = request.control_start;
+  out["control_end"] = request.control_end;
+  bool any = false;
+  Json canny = Json::array();
+  for (const ControlImage& control : request.control_images) {
+    any = any || control.canny.has_value();
+    canny.push_back(control.canny ? numbers_text({control.canny->low, control.canny->high})
+                                  : "off");
+  }
+  if (any) out["canny"] = canny;
+}
+
 /// What only models of one kind read.
 void add_conditions(Json& out, const Plan& plan) {
   const Request& request = plan.request;
@@ -74,6 +110,10 @@ void add_inputs_and_model(Json& out, const RunFacts& facts) {
   out["family"] = facts.family;
   if (!facts.vae_name.empty()) out["vae"] = facts.vae_name;
   if (!facts.loras.empty()) out["lora"] = loras_json(facts);
+  if (!facts.controlnets.empty()) out["controlnet"] = controlnets_json(facts);
+  if (!facts.control_image_sha256.empty()) {
+    out["control_image_sha256"] = facts.control_image_sha256;
+  }
 }
 
 /// Where it was computed; GPUs of one machine count as one.
@@ -119,6 +159,7 @@ Json request_json(const Plan& plan) {
   out["steps"] = request.num_inference_steps;
   out["guidance_scale"] = request.guidance_scale;
   out["guidance_rescale"] = request.guidance_rescale;
+  add_steering(out, request);
   out["sampler"] = request.sampler;
   out["eta"] = request.eta;
   add_overrides(out, request.scheduler);
@@ -127,6 +168,7 @@ Json request_json(const Plan& plan) {
     out["strength"] = *request.strength;
     out["strength_mode"] = request.strength_mode == StrengthMode::kExact ? "exact" : "scaled";
   }
+  add_control(out, request);
   add_conditions(out, plan);
   constexpr std::array<const char*, 3> kTilings = {"auto", "on", "off"};
   out["vae_tiling"] = kTilings[static_cast<std::size_t>(request.vae_tiling)];
@@ -138,6 +180,14 @@ Json loras_json(const RunFacts& facts) {
   Json out = Json::array();
   for (const LoraUse& lora : facts.loras) {
     out.push_back({{"name", lora.name}, {"sha256", lora.sha256}, {"scale", lora.scale}});
+  }
+  return out;
+}
+
+Json controlnets_json(const RunFacts& facts) {
+  Json out = Json::array();
+  for (const ControlNetUse& net : facts.controlnets) {
+    out.push_back({{"name", net.name}, {"scale", net.scale}});
   }
   return out;
 }

@@ -49,6 +49,7 @@ constexpr OptionSpec kOptions[] = {
     {"--vae", "PATH", kModel, "autoencoder in place of the model's own: a folder or a file", &Options::vae},
     {"--lora", "FILE[:SCALE]", kModel, "LoRA to merge, as often as wanted; SCALE multiplies its effect (default 1)", &Options::lora},
     {"--lora-partial", "", kModel, "leave out what of a LoRA this model has no place for", &Options::lora_partial},
+    {"--controlnet", "PATH[:SCALE]", kModel, "ControlNet, a folder or a file, as often as wanted, each with its --control-image; SCALE multiplies its effect (default 1)", &Options::controlnet},
 
     {"-W,--width", "PX", kSize, "a multiple of 8 (default: the model's, or the init image's)", &Options::width, nullptr, Range{8, kMaxSide}},
     {"-H,--height", "PX", kSize, "a multiple of 8 (default: the model's, or the init image's)", &Options::height, nullptr, Range{8, kMaxSide}},
@@ -56,6 +57,10 @@ constexpr OptionSpec kOptions[] = {
     {"--steps", "N", kHow, "denoising steps (default: the model's, else 30)", &Options::steps, nullptr, Range{1, 1000}},
     {"-g,--guidance-scale", "G", kHow, "how strongly the prompt is followed (default: the model's, else 7.5)", &Options::guidance_scale, nullptr, Range{0, kMaxGuidance}},
     {"--guidance-rescale", "R", kHow, "0…1, tames the contrast of strong guidance (default: the model's, else 0)", &Options::guidance_rescale, nullptr, Range{0, 1}},
+    {"--guidance-interval", "A,B", kHow, "guide only in this part of the run, 0,1 being all of it; outside the prompt alone is followed, in half the time", &Options::guidance_interval},
+    {"--pag-scale", "S", kHow, "perturbed-attention guidance, beside --guidance-scale or without it (default 0: off)", &Options::pag_scale, nullptr, Range{0, kMaxGuidance}},
+    {"--pag-layers", "NAMES", kHow, "self-attentions that are perturbed, by parts of their names: mid, up_blocks.1 … (default mid)", &Options::pag_layers},
+    {"--freeu", "B1,B2,S1,S2", kHow, "FreeU's factors of backbone and skip connections (SD1.5: 1.5,1.6,0.9,0.2; SD2.1: 1.4,1.6,0.9,0.2)", &Options::freeu},
     {"--sampler", "NAME", kHow, "see `ldm-gen samplers` (default: the model's)", &Options::sampler, &sampler_names},
     {"--schedule", "NAME", kHow, "spacing of noise levels (default: default)", &Options::schedule, &schedules},
     {"--eta", "E", kHow, "0…1, fresh noise of the ddim sampler (default 0)", &Options::eta, nullptr, Range{0, 1}},
@@ -72,6 +77,10 @@ constexpr OptionSpec kOptions[] = {
     {"--mask-blur", "PX", kFrom, "soften the mask's edge by a Gaussian of that radius (default 0)", &Options::mask_blur, nullptr, Range{0, 1000}},
     {"--invert-mask", "", kFrom, "black is repainted", &Options::invert_mask},
     {"--depth", "FILE", kFrom, "PNG or JPEG, brighter is nearer (depth-to-image models)", &Options::depth},
+    {"--control-image", "FILE", kFrom, "PNG or JPEG that a ControlNet follows; once for each --controlnet, in the same order", &Options::control_image},
+    {"--canny", "LOW,HIGH", kFrom, "draw the edges of the control images and follow these (100,200 is usual); once for all of them, or for each in order, with off for none", &Options::canny},
+    {"--control-start", "F", kFrom, "0…1, share of the run before the ControlNets begin (default 0)", &Options::control_start, nullptr, Range{0, 1}},
+    {"--control-end", "F", kFrom, "0…1, share of the run after which they end (default 1)", &Options::control_end, nullptr, Range{0, 1}},
     {"--image-guidance-scale", "G", kFrom, "how closely an edit keeps to the picture (InstructPix2Pix; default 1.5)", &Options::image_guidance_scale, nullptr, Range{0, kMaxGuidance}},
     {"--noise-level", "N", kFrom, "noise put on the small picture (upscaler; default 20)", &Options::noise_level, nullptr, Range{0, 1000}},
 
@@ -80,6 +89,10 @@ constexpr OptionSpec kOptions[] = {
     {"--metadata", "NAME", kWhere, "settings written into the PNG (default full)", &Options::metadata, &metadata_modes},
     {"--save-latents", "FILE", kWhere, "also write the final latents, as safetensors", &Options::save_latents},
     {"--grid", "FILE", kWhere, "also write a labelled sheet of all pictures of the run", &Options::grid},
+    {"--heatmap", "WORD", kWhere, "also write where in the picture this word of the prompt was looked at, as NAME.heatmap.png", &Options::heatmap},
+    {"--preview", "FILE", kWhere, "a PNG of what the work in progress comes to, replaced as it goes on", &Options::preview},
+    {"--preview-every", "N", kWhere, "steps from preview to preview (default 1)", &Options::preview_every, nullptr, Range{1, 1000}},
+    {"--preview-vae", "PATH", kWhere, "small autoencoder (TAESD) for sharper previews: a folder or a file", &Options::preview_vae},
 
     {"--jobs", "FILE", kBatch, "jobs, one JSON object a line, keys as of --config; - reads them from stdin as they come", &Options::jobs, nullptr, std::nullopt, false},
     {"--prompts", "FILE", kBatch, "one prompt a line, without empty lines and those that begin with #; - reads stdin", &Options::prompts, nullptr, std::nullopt, false},
@@ -119,9 +132,10 @@ constexpr std::string_view kEncodeOptions[] = {"model",   "vae",        "output"
 constexpr std::string_view kDecodeOptions[] = {
     "model", "vae", "output", "overwrite", "vae_tiling", "device", "dtype", "threads", "quiet"};
 constexpr std::string_view kReplayOptions[] = {
-    "output",     "overwrite",    "model", "vae",   "lora",       "lora_partial",
-    "init_image", "init_latents", "mask",  "depth", "device",     "dtype",
-    "threads",    "low_memory",   "json",  "quiet", "no_progress"};
+    "output",       "overwrite",  "model",        "vae",        "lora",
+    "lora_partial", "init_image", "init_latents", "controlnet", "control_image",
+    "mask",         "depth",      "device",       "dtype",      "threads",
+    "low_memory",   "json",       "quiet",        "no_progress"};
 constexpr std::string_view kGalleryOptions[] = {"output", "embed", "overwrite", "quiet"};
 
 constexpr CommandSpec kCommands[] = {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -10,7 +11,7 @@
 namespace ldm::app {
 namespace {
 
-constexpr std::array<DecidingOption, 26> kTold = {{
+constexpr std::array<DecidingOption, 33> kTold = {{
     {"prompt", ""},
     {"negative_prompt", ""},
     {"class", "\n"},
@@ -20,6 +21,10 @@ constexpr std::array<DecidingOption, 26> kTold = {{
     {"steps", "\n"},
     {"guidance_scale", "\n"},
     {"guidance_rescale", "\n"},
+    {"guidance_interval", "0,1"},
+    {"pag_scale", "0"},
+    {"pag_layers", "\n"},
+    {"freeu", "\n"},
     {"sampler", "\n"},
     {"schedule", "default"},
     {"eta", "0"},
@@ -34,6 +39,9 @@ constexpr std::array<DecidingOption, 26> kTold = {{
     {"invert_mask", "false"},
     {"mask_blur", "0"},
     {"image_guidance_scale", "\n"},
+    {"control_start", "0"},
+    {"control_end", "1"},
+    {"canny", "\n"},
     {"noise_level", "\n"},
     {"dtype", "\n"},
     {"vae_tiling", "auto"},
@@ -52,6 +60,17 @@ bool is_legal(const OptionSpec& spec, const std::string& value) {
   return !set_from_text(spec, value, options) && check_ranges(options).empty();
 }
 
+/// The items of a list, as the settings join them.
+std::vector<std::string> items_of(const std::string& list) {
+  std::vector<std::string> items;
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t end = std::min(list.find(", ", begin), list.size());
+    items.push_back(list.substr(begin, end - begin));
+    begin = end + 2;
+  }
+  return items;
+}
+
 void add_options(std::span<const Setting> settings, std::vector<std::string>& words,
                  PictureCommand& out) {
   for (const DecidingOption& told : kTold) {
@@ -66,6 +85,10 @@ void add_options(std::span<const Setting> settings, std::vector<std::string>& wo
     } else if (told.key == "prompt" && *value == "-") {
       out.line = "printf %s - | ";
       words.insert(words.end(), {"--prompt", "-"});
+    } else if (spec->is_list()) {
+      for (const std::string& item : items_of(*value)) {
+        words.insert(words.end(), {long_flag(*spec), item});
+      }
     } else {
       words.insert(words.end(), {long_flag(*spec), *value});
     }
@@ -97,6 +120,13 @@ void add_files(std::span<const Setting> settings, std::vector<std::string>& word
   }
   if (const std::string* lora = find_setting(settings, "lora")) {
     out.notes.push_back(cat("and a --lora FILE:SCALE for each of: ", escape_control(*lora)));
+  }
+  if (const std::string* nets = find_setting(settings, "controlnet")) {
+    out.notes.push_back(cat("and a --controlnet PATH:SCALE for each of: ", escape_control(*nets)));
+  }
+  if (const std::string* pictures = find_setting(settings, "control_image_sha256")) {
+    out.notes.push_back(
+        cat("and a --control-image FILE for each SHA-256 of: ", escape_control(*pictures)));
   }
 }
 

@@ -28,6 +28,15 @@ void announce_picture(const WrittenPicture& picture, const ProgressMeter& progre
   }
 }
 
+void write_heatmap(const std::filesystem::path& picture, const ImageResult& result,
+                   IfExists if_exists, Console& console) {
+  if (!result.heatmap) return;
+  std::filesystem::path path = picture;
+  path.replace_extension(".heatmap.png");
+  write_file_atomic(path, encode_png(*result.heatmap), if_exists);
+  if (!console.json) console.result(path.string());
+}
+
 PictureWriter::PictureWriter(std::vector<std::filesystem::path> paths, MetadataMode metadata,
                              IfExists if_exists, bool keep_latents)
     : paths_(std::move(paths)),

@@ -58,6 +58,9 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
     out += row("lora", cat(escape_control(lora.name), ", scale ", number_text(lora.scale), ", ",
                            lora.layers, " layers"));
   }
+  for (const ControlNetUse& net : facts.controlnets) {
+    out += row("controlnet", cat(escape_control(net.name), ", scale ", number_text(net.scale)));
+  }
   if (request.class_label) {
     out += row("class", cat(*request.class_label));
   } else if (!plan.prompt.ids.empty()) {

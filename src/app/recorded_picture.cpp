@@ -57,6 +57,7 @@ class OwnReader {
     }
     read_hashes();
     read_loras();
+    read_controlnets();
     return std::move(out_);
   }
 
@@ -177,6 +178,25 @@ class OwnReader {
       lora.sha256 = sha256(list[i]["sha256"], path + "/sha256");
       value(list[i]["scale"], lora.scale, path + "/scale");
       out_.loras.push_back(std::move(lora));
+    }
+  }
+
+  void read_controlnets() {
+    const Json nets = json_.value("controlnet", Json::array());
+    const Json pictures = json_.value("control_image_sha256", Json::array());
+    if (!nets.is_array() || !pictures.is_array() || nets.size() != pictures.size()) {
+      refuse("/controlnet", "expected an array, as long as /control_image_sha256");
+    }
+    for (std::size_t i = 0; i < nets.size(); ++i) {
+      const std::string path = cat("/controlnet/", i);
+      if (!nets[i].is_object() || !nets[i].contains("name") || !nets[i].contains("scale")) {
+        refuse(path, "expected an object with name and scale");
+      }
+      ControlNetUse net;
+      value(nets[i]["name"], net.name, path + "/name");
+      value(nets[i]["scale"], net.scale, path + "/scale");
+      out_.controlnets.push_back(std::move(net));
+      out_.control_image_sha256.push_back(sha256(pictures[i], cat("/control_image_sha256/", i)));
     }
   }
 

@@ -131,6 +131,30 @@ void take_lora_scales(Replay& run) {
   }
 }
 
+/// As many ControlNets and pictures as recorded; the given ones take the recorded scales.
+void take_controlnets(Replay& run) {
+  const std::vector<ControlNetUse>& recorded = run.recorded.controlnets;
+  if (!run.recorded.own) return;
+  const std::size_t nets = run.options.controlnet ? run.options.controlnet->size() : 0;
+  const std::size_t pictures = run.options.control_image ? run.options.control_image->size() : 0;
+  if (nets != recorded.size() || pictures != recorded.size()) {
+    std::vector<std::string> names;
+    for (const ControlNetUse& net : recorded) names.push_back(escape_control(net.name));
+    throw Error::usage(
+        cat(run.name, ": it was made with ", recorded.size(), " ControlNets and as many pictures, ",
+            nets, " and ", pictures, " are given"),
+        names.empty() ? "leave --controlnet and --control-image out"
+                      : "add a --controlnet PATH and a --control-image FILE for each of, in this "
+                        "order: " +
+                            join(names, ", "));
+  }
+  const std::vector<ControlNetChoice> choices = make_controlnet_choices(run.options);
+  for (std::size_t i = 0; i < nets; ++i) {
+    (*run.options.controlnet)[i] =
+        cat(choices[i].path.string(), ":", number_text(recorded[i].scale));
+  }
+}
+
 void check_sha256(const Replay& run, const std::string& what, const std::string& recorded,
                   const std::string& here) {
   if (recorded == here) return;
@@ -153,6 +177,10 @@ void read_replay_inputs(Replay& run) {
     const auto found = run.recorded.files.find(std::string(file.hash));
     if (found == run.recorded.files.end()) continue;
     check_sha256(run, std::string(file.flag), found->second, here.at(found->first));
+  }
+  for (std::size_t i = 0; i < run.recorded.control_image_sha256.size(); ++i) {
+    check_sha256(run, cat("--control-image ", i + 1), run.recorded.control_image_sha256[i],
+                 run.inputs.control_image_sha256.at(i));
   }
   if (run.inputs.init_latents && run.inputs.init_latents->shape[0] > 1) {
     run.inputs.init_latents = one_of_latents(*run.inputs.init_latents, run.recorded.index);
@@ -183,6 +211,7 @@ void prepare(Replay& run, const Options& command_line) {
   fill_unset(run.options, run.recorded.options);
   check_size(run);
   check_given(run);
+  take_controlnets(run);
   const std::vector<Problem> problems = check_options(run.options);
   if (!problems.empty()) {
     throw Error::input(cat(run.name, ": its settings: ", problems.front().message),

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "ldm/app/check_controls.h"
 #include "ldm/app/check_options.h"
 #include "ldm/app/config_file.h"
 #include "ldm/core/error.h"
@@ -55,6 +56,48 @@ Options model_defaults(const GenerationDefaults& model) {
   return options;
 }
 
+/// Guidance beside its scale; `options` are checked.
+void add_steering(Request& request, const Options& options) {
+  if (options.guidance_interval) {
+    const std::vector<double> ends = parse_numbers(*options.guidance_interval, 2);
+    request.guidance_start = ends.at(0);
+    request.guidance_end = ends.at(1);
+  }
+  request.pag_scale = options.pag_scale.value_or(0);
+  if (request.pag_scale > 0) request.pag_layers = options.pag_layers.value_or("mid");
+  if (options.freeu) {
+    const std::vector<double> f = parse_numbers(*options.freeu, 4);
+    request.freeu = FreeUFactors{f.at(0), f.at(1), f.at(2), f.at(3)};
+  }
+}
+
+/// Control pictures and when they steer; `options` are checked.
+void add_control(Request& request, const Options& options, const Inputs& inputs) {
+  const std::vector<std::string> canny = options.canny.value_or(std::vector<std::string>());
+  for (std::size_t i = 0; i < inputs.control_images.size(); ++i) {
+    ControlImage control{inputs.control_images[i], std::nullopt};
+    if (!canny.empty()) {
+      const std::vector<double> ends = parse_numbers(canny.size() == 1 ? canny[0] : canny.at(i), 2);
+      if (!ends.empty()) control.canny = CannyThresholds{ends[0], ends[1]};
+    }
+    request.control_images.push_back(std::move(control));
+  }
+  request.control_start = options.control_start.value_or(0);
+  request.control_end = options.control_end.value_or(1);
+}
+
+/// FILE or FILE:NUMBER; a file that has such a name is meant first.
+std::pair<std::filesystem::path, double> file_and_scale(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  std::error_code error;
+  if (colon != std::string::npos && !std::filesystem::exists(text, error)) {
+    if (const auto scale = parse_real(std::string_view(text).substr(colon + 1))) {
+      return {text.substr(0, colon), *scale};
+    }
+  }
+  return {text, 1.0};
+}
+
 }  // namespace
 
 Options with_config_file(const Options& command_line) {
@@ -89,6 +132,7 @@ Request make_request(const Options& options, const Inputs& inputs) {
   request.num_inference_steps = static_cast<int>(options.steps.value_or(30));
   request.guidance_scale = options.guidance_scale.value_or(7.5);
   request.guidance_rescale = options.guidance_rescale.value_or(0);
+  add_steering(request, options);
   request.sampler = options.sampler.value_or("");
   request.eta = options.eta.value_or(0);
   request.scheduler.timestep_spacing = options.timestep_spacing;
@@ -104,6 +148,8 @@ Request make_request(const Options& options, const Inputs& inputs) {
   request.invert_mask = options.invert_mask.value_or(false);
   request.mask_blur = options.mask_blur.value_or(0);
   request.depth = inputs.depth;
+  add_control(request, options, inputs);
+  request.heatmap = options.heatmap.value_or("");
   request.class_label = options.class_label;
   request.image_guidance_scale = options.image_guidance_scale.value_or(1.5);
   request.noise_level = static_cast<int>(options.noise_level.value_or(20));
@@ -133,17 +179,19 @@ LoraRequest make_lora_request(const Options& options) {
   LoraRequest request;
   request.partial = options.lora_partial.value_or(false);
   for (const std::string& text : options.lora.value_or(std::vector<std::string>())) {
-    LoraChoice choice{text, 1.0};
-    const std::size_t colon = text.rfind(':');
-    std::error_code error;
-    if (colon != std::string::npos && !std::filesystem::exists(choice.file, error)) {
-      if (const auto scale = parse_real(std::string_view(text).substr(colon + 1))) {
-        choice = {text.substr(0, colon), *scale};
-      }
-    }
-    request.files.push_back(std::move(choice));
+    auto [file, scale] = file_and_scale(text);
+    request.files.push_back({std::move(file), scale});
   }
   return request;
+}
+
+std::vector<ControlNetChoice> make_controlnet_choices(const Options& options) {
+  std::vector<ControlNetChoice> choices;
+  for (const std::string& text : options.controlnet.value_or(std::vector<std::string>())) {
+    auto [path, scale] = file_and_scale(text);
+    choices.push_back({std::move(path), scale});
+  }
+  return choices;
 }
 
 std::uint64_t random_seed() {

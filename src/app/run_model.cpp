@@ -10,6 +10,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/open.h"
+#include "ldm/loading/preview_map.h"
 #include "ldm/loading/single_file.h"
 
 namespace ldm::app {
@@ -48,6 +49,11 @@ RunModel open_run_model(const Options& options, Session& session) {
         if (session.on_load) session.on_load(info);
       },
       make_lora_request(options));
+  if (options.preview_vae) {
+    use_preview_autoencoder(*model.components, open_vae_file(*options.preview_vae));
+  }
+  add_controlnets(*model.components, make_controlnet_choices(options));
+  facts.controlnets = controlnets_in_use(*model.components);
   facts.loras = loras_in_use(*model.components);
   facts.execution = execution_summary(*model.components);
   facts.determinism = determinism_settings(facts.execution.device != "cpu");
@@ -59,6 +65,7 @@ void add_inputs(RunFacts& facts, const Inputs& inputs) {
   facts.init_image_sha256 = inputs.init_image_sha256;
   facts.mask_sha256 = inputs.mask_sha256;
   facts.depth_sha256 = inputs.depth_sha256;
+  facts.control_image_sha256 = inputs.control_image_sha256;
   facts.init_latents_sha256 = inputs.init_latents_sha256;
 }
 

@@ -178,6 +178,22 @@ LayoutBlocks unet_blocks(const UNetOutline& outline) {
   return blocks;
 }
 
+LayoutBlocks controlnet_blocks(const UNetOutline& outline, std::size_t outputs) {
+  LayoutBlocks blocks = unet_blocks(outline);
+  const std::string hint = "controlnet_cond_embedding.";
+  blocks.push_back({"input_hint_block.0", hint + "conv_in", kSame});
+  constexpr std::size_t kHintBlocks = 6;
+  for (std::size_t i = 0; i < kHintBlocks; ++i) {
+    blocks.push_back({cat("input_hint_block.", 2 * i + 2), cat(hint, "blocks.", i), kSame});
+  }
+  blocks.push_back({"input_hint_block.14", hint + "conv_out", kSame});
+  for (std::size_t i = 0; i < outputs; ++i) {
+    blocks.push_back({cat("zero_convs.", i, ".0"), cat("controlnet_down_blocks.", i), kSame});
+  }
+  blocks.push_back({"middle_block_out.0", "controlnet_mid_block", kSame});
+  return blocks;
+}
+
 LayoutBlocks vae_blocks(const VaeOutline& outline) {
   LayoutBlocks blocks = {{"quant_conv", "quant_conv", kSame},
                          {"post_quant_conv", "post_quant_conv", kSame},

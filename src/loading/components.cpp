@@ -75,9 +75,10 @@ void check_complete(const Components& c) {
 }  // namespace
 
 Components::Components(ModelFiles model_files, const ExecutionRequest& request,
-                       const LoadContext& loading)
+                       LoadContext load_context)
     : files(std::move(model_files)),
       execution(resolve_execution(request, stored_parameters(files.component("unet")))),
+      loading(std::move(load_context)),
       unet(make_denoiser(files.component("unet")), files.component("unet"), execution, loading),
       vae(make_autoencoder(files.component("vae")), files.component("vae"), execution, loading) {
   if (const ComponentFiles* text = files.find("text_encoder")) {
@@ -107,12 +108,16 @@ void Components::merge(const LoraRequest& request) {
   if (text_encoder) text_encoder->update(std::move(updates["text_encoder"]));
 }
 
+void Components::release_controlnets() {
+  for (const auto& part : controlnets) part->net.release();
+}
+
 std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionRequest& execution,
                                             LoadObserver on_load, const LoraRequest& loras) {
   set_allocator_mode(AllocatorMode::kWeights);
   LoadContext loading;
   loading.on_load = std::move(on_load);
-  auto components = std::make_shared<Components>(std::move(files), execution, loading);
+  auto components = std::make_shared<Components>(std::move(files), execution, std::move(loading));
   components->merge(loras);
   return components;
 }
@@ -127,6 +132,7 @@ std::map<std::string, std::string> weight_hashes(const Components& components) {
   std::map<std::string, std::string> hashes;
   std::vector<const LazyModule*> modules = {&components.unet, &components.vae};
   if (components.text_encoder) modules.push_back(&*components.text_encoder);
+  for (const auto& part : components.controlnets) modules.push_back(&part->net);
   for (const LazyModule* module : modules) {
     if (!module->sha256().empty()) hashes.emplace(module->name(), module->sha256());
   }

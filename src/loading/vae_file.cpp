@@ -2,9 +2,8 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/io/json.h"
 #include "ldm/io/open_tensors.h"
-#include "ldm/io/weights_index.h"
+#include "ldm/loading/component_folder.h"
 #include "ldm/loading/original_configs.h"
 #include "ldm/loading/single_file.h"
 
@@ -25,19 +24,7 @@ ComponentFiles open_folder(const fs::path& folder) {
       if (fs::exists(folder / name / "config.json", error)) return open_folder(folder / name);
     }
   }
-  const fs::path path = folder / "config.json";
-  if (!fs::exists(path, error)) {
-    throw Error::model(cat(folder.string(), " holds no autoencoder: no config.json"),
-                       "give a diffusers folder of an autoencoder, or a file");
-  }
-  Json config = read_json_file(path);
-  const auto name = config.is_object() ? config.find("_class_name") : config.end();
-  if (!config.is_object() || name == config.end() || !name->is_string()) {
-    throw Error::model(cat(path.string(), ": no _class_name"));
-  }
-  std::string class_name = name->get<std::string>();
-  return {"vae", std::move(class_name), std::move(config), path.string(),
-          std::make_shared<WeightFiles>(WeightFiles::open(folder, "diffusion_pytorch_model"))};
+  return open_component_folder(folder, "vae", "autoencoder");
 }
 
 /// The published configuration with as many levels and that kind of codes, for what tensors do not

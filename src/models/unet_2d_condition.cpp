@@ -5,76 +5,14 @@
 #include <string>
 
 #include "ldm/core/error.h"
+#include "ldm/models/unet_2d_condition_blocks.h"
 
 namespace ldm::models {
 namespace {
 
-using nn::BlockAttention;
-using nn::UNetBlockOptions;
-
 UNet2DConditionConfig validated(const UNet2DConditionConfig& config) {
   config.validate();
   return config;
-}
-
-BlockAttention attention_of(const std::string& block_type) {
-  if (block_type.rfind("CrossAttn", 0) == 0 || block_type == "UNetMidBlock2DCrossAttn") {
-    return BlockAttention::kCross;
-  }
-  return block_type.rfind("Attn", 0) == 0 ? BlockAttention::kSelf : BlockAttention::kNone;
-}
-
-/// What the down, mid and up blocks of level `i` have in common.
-UNetBlockOptions level_options(const UNet2DConditionConfig& config, std::size_t i) {
-  UNetBlockOptions options;
-  options.temb_channels = config.time_embed_dim();
-  options.downsample_padding = config.downsample_padding;
-  options.resnet_eps = config.norm_eps;
-  options.resnet_act_fn = config.act_fn;
-  options.resnet_groups = config.norm_num_groups.value();
-  options.resnet_time_scale_shift = config.resnet_time_scale_shift;
-  options.num_attention_heads = config.heads(i);
-  options.transformer_layers = config.transformer_layers_per_block.at(i);
-  options.cross_attention_dim = config.cross_attention_dim.at(i);
-  options.use_linear_projection = config.use_linear_projection;
-  options.only_cross_attention = config.only_cross_attention.at(i);
-  return options;
-}
-
-UNetBlockOptions down_options(const UNet2DConditionConfig& config, std::size_t i) {
-  UNetBlockOptions options = level_options(config, i);
-  options.in_channels = config.block_out_channels[i == 0 ? 0 : i - 1];
-  options.out_channels = config.block_out_channels[i];
-  options.num_layers = config.layers_per_block.at(i);
-  options.add_sampler = i + 1 < config.levels();
-  options.attention = attention_of(config.down_block_types[i]);
-  options.attention_head_dim = config.attention_head_dim.at(i);
-  return options;
-}
-
-UNetBlockOptions mid_options(const UNet2DConditionConfig& config) {
-  UNetBlockOptions options = level_options(config, config.levels() - 1);
-  options.in_channels = config.block_out_channels.back();
-  options.attention = attention_of(*config.mid_block_type);
-  options.num_layers = options.attention == BlockAttention::kCross ? 1 : 0;
-  options.output_scale_factor = config.mid_block_scale_factor;
-  options.only_cross_attention = false;
-  return options;
-}
-
-/// `i` counts up blocks, from the deepest level to the first.
-UNetBlockOptions up_options(const UNet2DConditionConfig& config, std::size_t i) {
-  const std::size_t level = config.levels() - 1 - i;
-  UNetBlockOptions options = level_options(config, level);
-  options.in_channels = config.block_out_channels[level == 0 ? 0 : level - 1];
-  options.out_channels = config.block_out_channels[level];
-  options.prev_output_channel = config.block_out_channels[i == 0 ? level : level + 1];
-  options.num_layers = config.layers_per_block.at(level) + 1;
-  options.add_sampler = level > 0;
-  options.attention = attention_of(config.up_block_types[i]);
-  // Not reversed, unlike everything else: so does diffusers.
-  options.attention_head_dim = config.attention_head_dim.at(i);
-  return options;
 }
 
 }  // namespace
@@ -92,11 +30,11 @@ UNet2DConditionModelImpl::UNet2DConditionModelImpl(const UNet2DConditionConfig& 
   down_blocks = register_module("down_blocks", std::make_shared<nn::ModuleList<nn::DownBlock2D>>());
   up_blocks = register_module("up_blocks", std::make_shared<nn::ModuleList<nn::UpBlock2D>>());
   for (std::size_t i = 0; i < config.levels(); ++i) {
-    down_blocks->append(nn::DownBlock2D(down_options(config, i)));
-    up_blocks->append(nn::UpBlock2D(up_options(config, i)));
+    down_blocks->append(nn::DownBlock2D(down_block_options(config, i)));
+    up_blocks->append(nn::UpBlock2D(up_block_options(config, i)));
   }
   if (config.mid_block_type) {
-    mid_block = register_module("mid_block", nn::UNetMidBlock2D(mid_options(config)));
+    mid_block = register_module("mid_block", nn::UNetMidBlock2D(mid_block_options(config)));
   }
   conv_norm_out = register_module(
       "conv_norm_out", nn::GroupNorm(config.norm_num_groups.value(), first, config.norm_eps));
@@ -114,6 +52,15 @@ DenoiserShape UNet2DConditionModelImpl::shape() const {
   shape.num_classes = class_table ? class_table->weight.size(0) : 0;
   shape.block_out_channels = config.block_out_channels;
   return shape;
+}
+
+void UNet2DConditionModelImpl::set_freeu(const std::optional<nn::FreeU>& lowest,
+                                         const std::optional<nn::FreeU>& next) {
+  std::size_t i = 0;
+  for (nn::UpBlock2D block : *up_blocks) {
+    if (i < 2) block->freeu = i == 0 ? lowest : next;
+    ++i;
+  }
 }
 
 void UNet2DConditionModelImpl::make_embeddings() {
@@ -161,7 +108,8 @@ at::Tensor UNet2DConditionModelImpl::embed_time(std::int64_t batch, const at::Te
 at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at::Tensor& timestep,
                                              const at::Tensor& encoder_hidden_states,
                                              const at::Tensor& class_labels,
-                                             const at::Tensor& timestep_cond) const {
+                                             const at::Tensor& timestep_cond,
+                                             const nn::UNetResiduals& residuals) const {
   if (sample.dim() != 4 || sample.size(1) != config.in_channels) {
     throw Error::internal("the UNet takes [B, " + std::to_string(config.in_channels) +
                           ", h, w] latents");
@@ -175,7 +123,7 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at:
   const at::Tensor hidden =
       conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);
   const at::Tensor mixed = nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden,
-                                                   temb, text, gradient_checkpointing);
+                                                   temb, text, gradient_checkpointing, residuals);
   const at::Tensor output = conv_out->forward(conv_norm_out->forward(mixed, conv_act_));
   return text.defined() ? nn::repeat_batch(output, text.size(0)) : output;
 }

@@ -50,6 +50,7 @@ AttentionKeyValue AttentionImpl::project_key_value(const at::Tensor& context) co
 }
 
 at::Tensor AttentionImpl::mix(const at::Tensor& query, const AttentionKeyValue& context) const {
+  if (observe) observe(query, context.key);
   const at::Tensor mixed =
       packed_ && attention_serves(query)
           ? attention(query, context.key, context.value)
@@ -63,6 +64,19 @@ at::Tensor AttentionImpl::attend(const at::Tensor& hidden_states,
 }
 
 at::Tensor AttentionImpl::attend_to_itself(const at::Tensor& hidden_states) const {
+  return perturbed_parts == 0 ? attend_to_all(hidden_states) : attend_perturbed(hidden_states);
+}
+
+at::Tensor AttentionImpl::attend_perturbed(const at::Tensor& hidden_states) const {
+  const std::int64_t rows = hidden_states.size(0) / perturbed_parts;
+  const std::int64_t whole = hidden_states.size(0) - rows;
+  const at::Tensor last = hidden_states.narrow(0, whole, rows);
+  const at::Tensor value =
+      joined_ ? joined_->forward(last).chunk(3, -1)[2].contiguous() : to_v->forward(last);
+  return at::cat({attend_to_all(hidden_states.narrow(0, 0, whole)), (*to_out)[0]->forward(value)});
+}
+
+at::Tensor AttentionImpl::attend_to_all(const at::Tensor& hidden_states) const {
   if (!joined_) return attend(hidden_states, project_key_value(hidden_states));
   const auto parts = joined_->forward(hidden_states).chunk(3, -1);
   return mix(split_heads(parts[0]), {split_heads(parts[1]), split_heads(parts[2])});

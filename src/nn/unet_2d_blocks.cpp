@@ -177,7 +177,12 @@ at::Tensor UpBlock2DImpl::forward(const at::Tensor& x, at::TensorList skips, con
   }
   at::Tensor hidden = x;
   for (std::size_t i = 0; i < resnets->size(); ++i) {
-    const at::Tensor skip = repeat_batch(skips[skips.size() - 1 - i], hidden.size(0));
+    at::Tensor skip = skips[skips.size() - 1 - i];
+    if (freeu) {
+      hidden = amplify_backbone(hidden, *freeu);
+      skip = damp_skip(skip, *freeu);
+    }
+    skip = repeat_batch(skip, hidden.size(0));
     hidden = (*resnets)[i]->forward(at::cat({hidden, skip}, 1), temb);
     if (attentions) hidden = attentions->forward(i, hidden, encoder_hidden_states);
   }
@@ -185,29 +190,58 @@ at::Tensor UpBlock2DImpl::forward(const at::Tensor& x, at::TensorList skips, con
   return upsamplers ? (*upsamplers)[0]->forward(hidden, output_size) : hidden;
 }
 
-at::Tensor forward_unet_blocks(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
-                               const ModuleList<UpBlock2D>& up, const at::Tensor& hidden,
-                               const at::Tensor& temb, const at::Tensor& encoder_hidden_states,
-                               bool gradient_checkpointing) {
-  const auto run = [&](const torch::nn::Module& block, const BlockForward& forward,
-                       std::vector<at::Tensor> inputs) {
-    inputs.insert(inputs.begin(), {temb, encoder_hidden_states});
-    return gradient_checkpointing ? recompute(block, forward, inputs) : forward(inputs);
-  };
-  std::vector<at::Tensor> skips{hidden};
+namespace {
+
+/// Runs a block's forward over a time embedding, a text and further inputs, or with recomputation.
+struct BlockRunner {
+  const at::Tensor& temb;
+  const at::Tensor& text;
+  bool recomputes;
+
+  std::vector<at::Tensor> operator()(const torch::nn::Module& block, const BlockForward& forward,
+                                     std::vector<at::Tensor> inputs) const {
+    inputs.insert(inputs.begin(), {temb, text});
+    return recomputes ? recompute(block, forward, inputs) : forward(inputs);
+  }
+};
+
+UNetResiduals run_encoder(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
+                          const at::Tensor& hidden, const BlockRunner& run) {
+  UNetResiduals half;
+  std::vector<at::Tensor>& skips = half.skips;
+  skips.push_back(hidden);
   for (const auto& block : down) {
     const auto forward = [&module = *block](at::TensorList in) {
       return module.forward(in[2], in[0], in[1]);
     };
     for (auto& output : run(*block, forward, {skips.back()})) skips.push_back(std::move(output));
   }
-  std::vector<at::Tensor> current{skips.back()};
-  if (mid) {
-    const auto forward = [&module = *mid](at::TensorList in) {
-      return std::vector<at::Tensor>{module.forward(in[2], in[0], in[1])};
-    };
-    current = run(*mid, forward, std::move(current));
-  }
+  half.mid = skips.back();
+  if (!mid) return half;
+  const auto forward = [&module = *mid](at::TensorList in) {
+    return std::vector<at::Tensor>{module.forward(in[2], in[0], in[1])};
+  };
+  half.mid = run(*mid, forward, {half.mid}).front();
+  return half;
+}
+
+}  // namespace
+
+UNetResiduals forward_unet_encoder(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
+                                   const at::Tensor& hidden, const at::Tensor& temb,
+                                   const at::Tensor& encoder_hidden_states) {
+  return run_encoder(down, mid, hidden, BlockRunner{temb, encoder_hidden_states, false});
+}
+
+at::Tensor forward_unet_blocks(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
+                               const ModuleList<UpBlock2D>& up, const at::Tensor& hidden,
+                               const at::Tensor& temb, const at::Tensor& encoder_hidden_states,
+                               bool gradient_checkpointing, const UNetResiduals& residuals) {
+  const BlockRunner run{temb, encoder_hidden_states, gradient_checkpointing};
+  UNetResiduals half = run_encoder(down, mid, hidden, run);
+  if (residuals.mid.defined()) half = add_residuals(half, residuals);
+  std::vector<at::Tensor>& skips = half.skips;
+  std::vector<at::Tensor> current{half.mid};
   for (const auto& block : up) {
     const std::size_t rest = skips.size() - block->resnets->size();
     // Sizes that do not halve evenly must come back as they went down.

@@ -17,9 +17,12 @@
 #include "ldm/io/grey_image.h"
 #include "ldm/loading/components.h"
 #include "ldm/pipeline/autoencoding.h"
+#include "ldm/pipeline/control.h"
 #include "ldm/pipeline/guidance.h"
+#include "ldm/pipeline/heatmap.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/repainting.h"
+#include "ldm/pipeline/steering.h"
 #include "ldm/pipeline/text_cache.h"
 #include "ldm/schedulers/noise_schedule.h"
 
@@ -30,6 +33,9 @@ struct Conditioning {
   at::Tensor context;       ///< [branches·B, S, D]
   at::Tensor channels;      ///< [branches·B, C', h, w], put behind the latents' channels
   at::Tensor class_labels;  ///< [branches·B] int64
+  std::shared_ptr<const Steering> steering;
+  std::shared_ptr<const Control> control;
+  std::shared_ptr<Heatmap> heatmap;  ///< null: none is asked for
 };
 
 namespace {
@@ -98,18 +104,45 @@ at::Tensor condition_channels(Components& c, const Plan& plan, std::vector<Image
   return {};
 }
 
-/// One guided prediction [B, C, h, w] from those of all branches [branches·B, C, h, w].
-at::Tensor combine_branches(const Plan& plan, const at::Tensor& predictions) {
-  if (plan.branches == 1) return predictions;
-  const std::vector<at::Tensor> parts = predictions.chunk(plan.branches);
+/// The predictions that one UNet call makes for each image, in this order: those of the guidance's
+/// branches, or only the last one's; then the last one's again with perturbed attention.
+struct CallBranches {
+  int all = 1;     ///< branches of the plan
+  int guided = 1;  ///< of them, computed in this call
+  bool perturbed = false;
+  int count() const { return guided + (perturbed ? 1 : 0); }
+};
+
+CallBranches branches_at(const Plan& plan, int call) {
+  return {plan.branches, plan.guides_at(call) ? plan.branches : 1, plan.perturbed()};
+}
+
+/// The call's rows of [branches·B, …], which may be undefined.
+at::Tensor rows_of(const at::Tensor& rows, const CallBranches& call) {
+  if (!rows.defined()) return rows;
+  const std::int64_t images = rows.size(0) / call.all;
+  const at::Tensor last = rows.narrow(0, rows.size(0) - images, images);
+  const at::Tensor guided = call.guided == call.all ? rows : last;
+  return call.perturbed ? at::cat({guided, last}) : guided;
+}
+
+/// One guided prediction [B, C, h, w] from those of a call's branches [count·B, C, h, w].
+at::Tensor combine_branches(const Plan& plan, const CallBranches& call,
+                            const at::Tensor& predictions) {
+  if (call.count() == 1) return predictions;
+  const std::vector<at::Tensor> parts = predictions.chunk(call.count());
   const Request& request = plan.request;
-  if (plan.branches == 3) {
-    return guide_by_image(parts[0], parts[1], parts[2], request.guidance_scale,
-                          request.image_guidance_scale);
+  const at::Tensor& text = parts[static_cast<std::size_t>(call.guided - 1)];
+  at::Tensor guided = text;
+  if (call.guided == 3) {
+    guided = guide_by_image(parts[0], parts[1], text, request.guidance_scale,
+                            request.image_guidance_scale);
+  } else if (call.guided == 2) {
+    guided = guide(parts[0], text, request.guidance_scale);
   }
-  const at::Tensor guided = guide(parts[0], parts[1], request.guidance_scale);
-  if (request.guidance_rescale == 0) return guided;
-  return rescale_guidance(guided, parts[1], request.guidance_rescale);
+  if (call.perturbed) guided = guided + request.pag_scale * (text - parts.back());
+  const bool rescaled = call.guided == 2 && request.guidance_rescale != 0;
+  return rescaled ? rescale_guidance(guided, text, request.guidance_rescale) : guided;
 }
 
 /// Whether a denoiser is given an image's latents once for all its texts, image by image: what
@@ -117,9 +150,9 @@ at::Tensor combine_branches(const Plan& plan, const at::Tensor& predictions) {
 /// that keep it busy alone; and whatever the batch, so that no picture depends on its company.
 bool shares_latents(const Plan& plan, const Conditioning& conditioning, const at::Tensor& latents) {
   constexpr std::int64_t kLeastPixels = 64 * 64;
-  return plan.branches > 1 && conditioning.context.defined() && !conditioning.channels.defined() &&
-         !conditioning.class_labels.defined() && latents.device().is_cpu() &&
-         latents.size(2) * latents.size(3) >= kLeastPixels;
+  return plan.branches > 1 && !plan.perturbed() && conditioning.context.defined() &&
+         !conditioning.channels.defined() && !conditioning.class_labels.defined() &&
+         latents.device().is_cpu() && latents.size(2) * latents.size(3) >= kLeastPixels;
 }
 
 }  // namespace
@@ -162,9 +195,14 @@ std::shared_ptr<const Conditioning> make_conditioning(Components& c, const Plan&
   if (plan.condition == ImageCondition::kMaskedImage || plan.condition == ImageCondition::kImage) {
     configure_tiling(c.vae.get(), plan.request.vae_tiling, plan.request.width, plan.request.height);
   }
+  const auto conditioning = std::make_shared<Conditioning>();
+  conditioning->steering = std::make_shared<Steering>(c, plan);
+  conditioning->control = std::make_shared<Control>(c, plan);
   const c10::InferenceMode inference;
   const auto count = static_cast<std::int64_t>(randoms.size());
-  const auto conditioning = std::make_shared<Conditioning>();
+  if (!plan.heatmap_tokens.empty()) {
+    conditioning->heatmap = std::make_shared<Heatmap>(c, plan, count);
+  }
   if (contexts.front().defined()) conditioning->context = at::stack(contexts, 1).flatten(0, 1);
   const at::Tensor full = condition_channels(c, plan, randoms);
   if (full.defined()) {
@@ -182,29 +220,46 @@ std::shared_ptr<const Conditioning> make_conditioning(Components& c, const Plan&
 }
 
 at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& conditioning,
-                          const at::Tensor& model_input, double timestep) {
+                          const at::Tensor& model_input, double timestep, int call) {
   const models::DenoiserImpl& unet = c.unet.get();
   const Execution& execution = c.execution;
   const at::Tensor latents = model_input.to(execution.dtype);
   const at::Tensor t =
       at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
-  const auto denoise = [&](const at::Tensor& sample, const at::Tensor& context) {
-    const at::Tensor prediction = unet.denoise(sample.contiguous(execution.memory_format), t,
-                                               context, conditioning.class_labels);
+  const CallBranches branches = branches_at(plan, call);
+  const at::Tensor context = rows_of(conditioning.context, branches);
+  const at::Tensor class_labels = rows_of(conditioning.class_labels, branches);
+  const auto denoise = [&](const at::Tensor& sample, const at::Tensor& text) {
+    const nn::UNetResiduals residuals = conditioning.control->residuals(sample, t, text, call);
+    const at::Tensor prediction =
+        unet.denoise(sample.contiguous(execution.memory_format), t, text, class_labels, residuals);
     return prediction.to(at::kFloat);
   };
+  conditioning.steering->perturb_last_of(branches.perturbed ? branches.count() : 0);
+  const auto expect_heat = [&](std::int64_t first_image, std::int64_t count) {
+    if (conditioning.heatmap) {
+      conditioning.heatmap->expect((branches.guided - 1) * count, first_image, count);
+    }
+  };
   if (!shares_latents(plan, conditioning, latents)) {
-    at::Tensor sample = latents.repeat({plan.branches, 1, 1, 1});
-    if (conditioning.channels.defined()) sample = at::cat({sample, conditioning.channels}, 1);
-    return combine_branches(plan, denoise(sample, conditioning.context));
+    expect_heat(0, latents.size(0));
+    at::Tensor sample = latents.repeat({branches.count(), 1, 1, 1});
+    if (conditioning.channels.defined()) {
+      sample = at::cat({sample, rows_of(conditioning.channels, branches)}, 1);
+    }
+    return combine_branches(plan, branches, denoise(sample, context));
   }
   std::vector<at::Tensor> images;
-  const at::Tensor contexts = conditioning.context.unflatten(0, {plan.branches, latents.size(0)});
+  const at::Tensor contexts = context.unflatten(0, {branches.count(), latents.size(0)});
   for (std::int64_t b = 0; b < latents.size(0); ++b) {
     images.push_back(
-        combine_branches(plan, denoise(latents.narrow(0, b, 1), contexts.select(1, b))));
+        combine_branches(plan, branches, denoise(latents.narrow(0, b, 1), contexts.select(1, b))));
   }
   return at::cat(images);
+}
+
+at::Tensor heat_of(const Conditioning& conditioning, std::int64_t k) {
+  return conditioning.heatmap ? conditioning.heatmap->map(k) : at::Tensor();
 }
 
 }  // namespace ldm

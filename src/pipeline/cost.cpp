@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "ldm/loading/components.h"
+#include "ldm/pipeline/control.h"
 
 namespace ldm {
 namespace {
@@ -24,7 +25,7 @@ double weight_bytes(const LazyModule& part) {
 /// Live activations of a UNet call: measured as about nine tensors of the first level's width, the
 /// skip connections among them.
 double unet_activations(const Components& c, const Plan& plan) {
-  const double images = plan.request.batch_size * static_cast<double>(plan.branches);
+  const double images = plan.request.batch_size * static_cast<double>(plan.most_branches());
   const double pixels = static_cast<double>(plan.latent_shape[1] * plan.latent_shape[2]);
   const auto width = static_cast<double>(c.unet.bare().shape().block_out_channels.front());
   return 9.0 * images * pixels * width * bytes_of(c.unet.execution().dtype);
@@ -88,12 +89,10 @@ double matrix_rate(const Execution& execution) {
   return best;
 }
 
-}  // namespace
-
-double unet_flops(const models::DenoiserImpl& unet, std::int64_t h, std::int64_t w) {
-  const auto levels = static_cast<int>(unet.shape().block_out_channels.size());
+/// Of a UNet, or of a first half of one.
+double network_flops(const torch::nn::Module& network, int levels, std::int64_t h, std::int64_t w) {
   double flops = 0;
-  for (const auto& item : unet.named_parameters()) {
+  for (const auto& item : network.named_parameters()) {
     const double pixels = pixels_at(h, w, level_of(item.key(), levels));
     flops += layer_flops(item.value(), rows_of(item.key(), pixels));
     // Self-attention: scores and weighted sum over all pairs of pixels, of the width of to_q.
@@ -102,6 +101,27 @@ double unet_flops(const models::DenoiserImpl& unet, std::int64_t h, std::int64_t
     }
   }
   return flops;
+}
+
+/// Of all ControlNets at every call of a plan, for one image.
+double control_flops(const Components& c, const Plan& plan) {
+  double a_prediction = 0;
+  for (const auto& part : c.controlnets) {
+    const models::ControlNetModelImpl& net = part->net.bare();
+    a_prediction += network_flops(net, static_cast<int>(net.config.levels()), plan.latent_shape[1],
+                                  plan.latent_shape[2]);
+  }
+  double predictions = 0;
+  for (int k = 0; k < plan.steps; ++k) {
+    if (controls_at(plan, k)) predictions += plan.predictions_at(k);
+  }
+  return predictions * a_prediction;
+}
+
+}  // namespace
+
+double unet_flops(const models::DenoiserImpl& unet, std::int64_t h, std::int64_t w) {
+  return network_flops(unet, static_cast<int>(unet.shape().block_out_channels.size()), h, w);
 }
 
 double decoder_flops(const models::AutoencoderImpl& vae, std::int64_t h, std::int64_t w) {
@@ -124,6 +144,7 @@ std::map<std::string, double> parameter_counts(const Components& c) {
   };
   add(c.unet);
   add(c.vae);
+  for (const auto& part : c.controlnets) add(part->net);
   if (c.text_encoder) add(*c.text_encoder);
   return counts;
 }
@@ -131,8 +152,8 @@ std::map<std::string, double> parameter_counts(const Components& c) {
 PictureCost picture_cost(const Components& c, const Plan& plan) {
   const std::int64_t h = plan.latent_shape[1];
   const std::int64_t w = plan.latent_shape[2];
-  const double rows = plan.steps * static_cast<double>(plan.branches);
-  return {rows * unet_flops(c.unet.bare(), h, w), decoder_flops(c.vae.bare(), h, w)};
+  return {plan.predictions() * unet_flops(c.unet.bare(), h, w) + control_flops(c, plan),
+          decoder_flops(c.vae.bare(), h, w)};
 }
 
 double estimate_seconds(const Components& c, const Plan& plan) {
@@ -142,7 +163,8 @@ double estimate_seconds(const Components& c, const Plan& plan) {
 
 double estimate_memory(const Components& c, const Plan& plan) {
   const double text = c.text_encoder ? weight_bytes(*c.text_encoder) : 0.0;
-  const double unet = weight_bytes(c.unet);
+  double unet = weight_bytes(c.unet);
+  for (const auto& part : c.controlnets) unet += weight_bytes(part->net);
   const double vae = weight_bytes(c.vae);
   const double kept = plan.request.low_memory ? 0.0 : unet;
   return kLibraries + std::max({text, unet + unet_activations(c, plan),

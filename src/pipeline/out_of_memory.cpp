@@ -28,7 +28,7 @@ bool says_out_of_memory(std::string_view text) {
 
 /// Values that the denoiser sees at once for an image.
 double values_of(const Plan& plan) {
-  double values = plan.branches;
+  double values = plan.most_branches();
   for (const std::int64_t size : plan.latent_shape) values *= static_cast<double>(size);
   return values;
 }

@@ -21,10 +21,12 @@
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/conditioning.h"
 #include "ldm/pipeline/cost.h"
+#include "ldm/pipeline/heatmap.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/out_of_memory.h"
 #include "ldm/pipeline/plan.h"
 #include "ldm/pipeline/planned_scheduler.h"
+#include "ldm/pipeline/previewer.h"
 #include "ldm/pipeline/repainting.h"
 #include "ldm/pipeline/start_latents.h"
 #include "ldm/pipeline/text_cache.h"
@@ -77,7 +79,14 @@ struct Wanted {
   int index = 0;  ///< k in its request
   at::Tensor context;
   StageHashes stages;
+  at::Tensor heat = {};  ///< [h, w]; undefined unless a heat map is asked for
 };
+
+void take_heat(const Conditioning& conditioning, std::span<Wanted> images) {
+  for (std::size_t k = 0; k < images.size(); ++k) {
+    images[k].heat = heat_of(conditioning, static_cast<std::int64_t>(k));
+  }
+}
 
 std::uint64_t seed_of(std::span<const Plan> plans, const Wanted& image) {
   const Request& request = plans[static_cast<std::size_t>(image.plan)].request;
@@ -88,7 +97,8 @@ std::uint64_t seed_of(std::span<const Plan> plans, const Wanted& image) {
 auto batch_key(const Plan& plan) {
   const Request& r = plan.request;
   return std::tie(plan.scheduler_class, plan.timesteps, plan.sigmas, plan.latent_shape,
-                  plan.branches, r.guidance_scale, r.guidance_rescale, r.eta, r.width, r.height,
+                  plan.branches, r.guidance_scale, r.guidance_rescale, r.guidance_start,
+                  r.guidance_end, r.pag_scale, r.pag_layers, r.freeu, r.eta, r.width, r.height,
                   r.scheduler.timestep_spacing, r.scheduler.prediction_type,
                   r.scheduler.rescale_betas_zero_snr, r.vae_tiling, r.low_memory);
 }
@@ -100,11 +110,15 @@ struct Pipeline::Impl {
   TextCache texts;
   bool more_runs = false;
   MemoryLimits limits;
+  std::unique_ptr<Previewer> previewer;  ///< none unless previews are wanted
   std::vector<double> text_seconds;
   std::vector<double> step_seconds;
   std::vector<double> decode_seconds;
 
   std::vector<Wanted> encode(std::span<const Plan> plans);
+  void prepare_previews(const RunCallbacks& callbacks);
+  void preview(const Scheduler& scheduler, const at::Tensor& prediction, int i,
+               const at::Tensor& sample, const Plan& plan, const RunCallbacks& callbacks) const;
   at::Tensor denoise(std::span<const Plan> plans, std::span<Wanted> images, int first,
                      const RunCallbacks& callbacks);
   ImageResult decode(std::span<const Plan> plans, const Wanted& wanted, const at::Tensor& latents,
@@ -118,6 +132,23 @@ struct Pipeline::Impl {
   void let_all_go();
   Error does_not_fit(Plan plan) const;
 };
+
+void Pipeline::Impl::prepare_previews(const RunCallbacks& callbacks) {
+  if (!callbacks.on_preview || callbacks.preview_every <= 0) return;
+  if (!previewer) previewer = std::make_unique<Previewer>(*components);
+  if (components->preview_vae) components->preview_vae->load();
+}
+
+/// Shows what step `i`, just made from `sample`, comes to; at every so many steps and the last one.
+void Pipeline::Impl::preview(const Scheduler& scheduler, const at::Tensor& prediction, int i,
+                             const at::Tensor& sample, const Plan& plan,
+                             const RunCallbacks& callbacks) const {
+  if (!previewer || !callbacks.on_preview || callbacks.preview_every <= 0) return;
+  const int made = i - scheduler.begin_index() + 1;
+  if (made % callbacks.preview_every != 0 && made != plan.steps) return;
+  callbacks.on_preview(previewer->picture(scheduler.estimate_x0(prediction, i, sample),
+                                          plan.request.width, plan.request.height));
+}
 
 /// Final latents [images, C, h, w] of a batch, whose first image is number `first` of the call.
 at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted> images, int first,
@@ -142,6 +173,7 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted
     images[k].stages.first_latents = tensor_sha256(latents[static_cast<std::int64_t>(k)]);
   }
   if (!draws_before_latents(plan.condition)) conditioning = condition();
+  prepare_previews(callbacks);
   if (lean(plan.request)) components->vae.release();
   components->unet.load();
   const c10::InferenceMode inference;
@@ -151,28 +183,27 @@ at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted
   for (int i = planned.begin; i < total; ++i) {
     const Stopwatch watch;
     const double timestep = scheduler.timesteps()[static_cast<std::size_t>(i)];
-    const at::Tensor prediction = predict_guided(*components, plan, *conditioning,
-                                                 scheduler.scale_model_input(latents, i), timestep);
+    const at::Tensor prediction =
+        predict_guided(*components, plan, *conditioning, scheduler.scale_model_input(latents, i),
+                       timestep, i - planned.begin);
     at::Tensor noise;
     if (scheduler.needs_noise(i)) {
       noise = randn_each(randoms, plan.latent_shape).to(latents.device());
     }
-    latents = scheduler.step(prediction, i, latents, noise);
+    const at::Tensor sample = std::exchange(latents, scheduler.step(prediction, i, latents, noise));
     if (keep) latents = keep(latents, scheduler, i + 1);
     synchronize(components->execution);
     check_finite(latents, cat("the latents at step ", i - planned.begin + 1), kHalfHint);
     step_seconds.push_back(watch.seconds());
-    StepInfo info;
-    info.index = i - planned.begin;
-    info.of = total - planned.begin;
-    info.first_image = first;
-    info.images = static_cast<int>(images.size());
-    info.timestep = timestep;
-    info.seconds = step_seconds.back();
+    preview(scheduler, prediction, i, sample, plan, callbacks);
+    const StepInfo info{
+        i - planned.begin, total - planned.begin, first, static_cast<int>(images.size()),
+        timestep,          step_seconds.back()};
     if (callbacks.on_step && !callbacks.on_step(info)) {
       throw Error::stopped(ErrorCode::kInterrupted, "interrupted");
     }
   }
+  take_heat(*conditioning, images);
   return latents;
 }
 
@@ -212,6 +243,11 @@ ImageResult Pipeline::Impl::decode(std::span<const Plan> plans, const Wanted& wa
   result.index = wanted.index;
   result.seed = seed_of(plans, wanted);
   result.image = with_kept_pixels(tensor_to_image(decode_latents(components->vae, latents)), plan);
+  if (wanted.heat.defined()) {
+    result.heat.assign(wanted.heat.const_data_ptr<float>(),
+                       wanted.heat.const_data_ptr<float>() + wanted.heat.numel());
+    result.heatmap = draw_heatmap(result.image, wanted.heat);
+  }
   result.latents = tensor_to_latents(latents);
   result.stages = wanted.stages;
   result.stages.latents = sha256_hex(std::as_bytes(std::span(result.latents.values)));
@@ -246,7 +282,10 @@ void Pipeline::Impl::make(std::span<const Plan> plans, std::span<Wanted> images,
     const auto batch = images.subspan(done, std::min(most, images.size() - done));
     const at::Tensor latents = denoise(plans, batch, static_cast<int>(done), callbacks);
     const bool last = !more_runs && done + batch.size() == images.size();
-    if (last || lean(plan.request)) components->unet.release();
+    if (last || lean(plan.request)) {
+      components->unet.release();
+      components->release_controlnets();
+    }
     release_freed_memory();
     for (std::size_t k = 0; k < batch.size(); ++k) {
       const at::Tensor one = latents.narrow(0, static_cast<std::int64_t>(k), 1);
@@ -263,6 +302,8 @@ void Pipeline::Impl::let_all_go() {
   if (components->text_encoder) components->text_encoder->release();
   components->unet.release();
   components->vae.release();
+  if (components->preview_vae) components->preview_vae->release();
+  components->release_controlnets();
   if (components->execution.device.is_cuda()) loaded_cuda()->empty_cache();
   release_freed_memory();
   set_allocator_mode(AllocatorMode::kWeights);
@@ -332,7 +373,8 @@ void Pipeline::run(std::span<const Plan> plans, int batch_size, const RunCallbac
 bool Pipeline::can_share_batch(const Plan& a, const Plan& b) {
   const auto stands_alone = [](const Plan& plan) {
     return plan.image_to_image || plan.request.init_latents || plan.request.init_image ||
-           plan.condition != ImageCondition::kNone;
+           plan.condition != ImageCondition::kNone || !plan.request.control_images.empty() ||
+           !plan.heatmap_tokens.empty();
   };
   return !stands_alone(a) && !stands_alone(b) && batch_key(a) == batch_key(b);
 }

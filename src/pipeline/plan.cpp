@@ -7,9 +7,12 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/components.h"
+#include "ldm/pipeline/control.h"
 #include "ldm/pipeline/cost.h"
+#include "ldm/pipeline/heatmap.h"
 #include "ldm/pipeline/planned_scheduler.h"
 #include "ldm/pipeline/repainting.h"
+#include "ldm/pipeline/steering.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
@@ -204,7 +207,37 @@ void resolve_prompts(Plan& plan, const Components& c) {
   }
 }
 
+/// Where the word of a heat map stands in the prompt. Throws Error::usage where it does not.
+void find_heatmap_word(Plan& plan, const Components& c) {
+  const std::string& word = plan.request.heatmap;
+  if (word.empty()) return;
+  if (!c.tokenizer) throw Error::usage("--heatmap needs a model that reads a prompt");
+  const Encoding encoding = c.tokenizer->encode(word);
+  const auto first = encoding.ids.begin() + 1;  // behind the beginning's own token
+  plan.heatmap_tokens = positions_of(
+      {first, first + static_cast<std::ptrdiff_t>(encoding.token_count)}, plan.prompt.ids);
+  if (plan.heatmap_tokens.empty()) {
+    throw Error::usage(cat("--heatmap: the prompt has no \"", word, "\""),
+                       "ldm-gen tokens shows what it is made of");
+  }
+}
+
 }  // namespace
+
+bool Plan::guides_at(int k) const {
+  return k >= static_cast<int>(request.guidance_start * steps) &&
+         k < static_cast<int>(request.guidance_end * steps);
+}
+
+int Plan::predictions_at(int k) const {
+  return (guides_at(k) ? branches : 1) + (perturbed() ? 1 : 0);
+}
+
+double Plan::predictions() const {
+  double count = 0;
+  for (int k = 0; k < steps; ++k) count += predictions_at(k);
+  return count;
+}
 
 ImageCondition image_condition(const Components& c) {
   const models::DenoiserShape unet = c.unet.bare().shape();
@@ -230,6 +263,8 @@ Plan make_plan(const Components& c, const Request& request) {
   check_numbers(resolved, faults);
   check_condition(resolved, plan.condition, c, faults);
   check_prompt_kind(resolved, c, faults);
+  for (const std::string& fault : steering_faults(resolved, c)) faults.add(fault);
+  for (const std::string& fault : control_faults(resolved, c)) faults.add(fault);
   resolve_size(resolved, plan.condition, c, faults);
   const models::AutoencoderShape vae = c.vae.bare().shape();
   plan.latent_shape = {vae.latent_channels, resolved.height / vae.downsampling,
@@ -252,6 +287,7 @@ Plan make_plan(const Components& c, const Request& request) {
   if (resolved.batch_size == 0) resolved.batch_size = default_batch_size(c);
   resolved.batch_size = std::min(resolved.batch_size, resolved.num_images);
   resolve_prompts(plan, c);
+  find_heatmap_word(plan, c);
   plan.memory_bytes = estimate_memory(c, plan);
   return plan;
 }

@@ -1,7 +1,11 @@
 #include "ldm/schedulers/scheduler.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/schedulers/prediction.h"
 
 namespace ldm {
 
@@ -10,6 +14,17 @@ Scheduler::~Scheduler() = default;
 at::Tensor Scheduler::scale_model_input(const at::Tensor& sample, int) const { return sample; }
 
 bool Scheduler::needs_noise(int) const { return false; }
+
+at::Tensor Scheduler::estimate_x0(const at::Tensor& model_output, int i,
+                                  const at::Tensor& sample) const {
+  // Every class shows its model α x_0 + σ' ε with α² + σ'² = 1, whatever its own samples are.
+  constexpr double kLeastAlpha = 1e-4;  // zero terminal SNR has no x_0 to be told from ε
+  const double sigma = sigmas_.at(static_cast<std::size_t>(i));
+  const double alpha = std::max(1.0 / std::sqrt(sigma * sigma + 1.0), kLeastAlpha);
+  return predict_x0(parse_prediction_type(config_.prediction_type), model_output.to(at::kFloat),
+                    scale_model_input(sample.to(at::kFloat), i), static_cast<float>(alpha),
+                    static_cast<float>(std::sqrt(1.0 - alpha * alpha)));
+}
 
 void Scheduler::start_plan(int num_inference_steps) {
   if (num_inference_steps < 1 || num_inference_steps > config_.num_train_timesteps) {

@@ -35,6 +35,31 @@ TEST_CASE("odd sizes name the nearest legal ones") {
   CHECK(problems(options).find("at most 67108864 pixels") != std::string::npos);
 }
 
+TEST_CASE("lists of numbers are checked as a whole") {
+  Options options;
+  options.guidance_interval = "0.2,0.8";
+  options.freeu = "1.5,1.6,0.9,0.2";
+  CHECK(problems(options).empty());
+  for (const char* bad : {"", "0.2", "0.8,0.2", "0,1.5", "-0.1,1", "0,1,1", "a,b", "0,nan"}) {
+    INFO(bad);
+    options.guidance_interval = bad;
+    CHECK(problems(options) == "--guidance-interval: \"" + std::string(bad) +
+                                   "\" is not two numbers A,B with 0 ≤ A ≤ B ≤ 1\n");
+  }
+  options.guidance_interval.reset();
+  for (const char* bad : {"1,1,1", "1,1,0,1", "1,1,-1,1", "1,1,1,11", "1,1,1,1,"}) {
+    INFO(bad);
+    options.freeu = bad;
+    CHECK(problems(options) == "--freeu: \"" + std::string(bad) +
+                                   "\" is not four numbers B1,B2,S1,S2 above 0 and up to 10\n");
+  }
+  options.freeu.reset();
+  options.pag_layers = "mid";
+  CHECK(problems(options) == "--pag-layers needs perturbed-attention guidance\n");
+  options.pag_scale = 3;
+  CHECK(problems(options).empty());
+}
+
 TEST_CASE("options that need or exclude each other") {
   Options options;
   options.strength = 0.5;

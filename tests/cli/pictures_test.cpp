@@ -267,4 +267,65 @@ TEST_CASE("large pictures of a batch have the numbers that they have alone") {
   CHECK(latents("1") == latents("3"));
 }
 
+TEST_CASE("--preview keeps a picture of the work in progress and leaves the result alone") {
+  const TempDir dir;
+  const auto make = [&](Args more) {
+    more.insert(more.begin(), {"-p", "a red apple", "--steps", "3", "--threads", "1", "-s", "3",
+                               "-m", tiny_model().string()});
+    return ldm_gen_in(dir, std::move(more));
+  };
+  REQUIRE(make({"-o", "plain.png"}).exit_code == 0);
+  const ProgramResult result = make({"-o", "watched.png", "--preview", "now.png"});
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK(result.out == "watched.png\n");
+  CHECK(slurp(dir / "plain.png") == slurp(dir / "watched.png"));
+  CHECK(load_image(dir / "now.png").width == load_image(dir / "plain.png").width);
+  // The file is replaced; and in a batch it shows whatever is being made.
+  CHECK(make({"--output-dir", "batch", "--sweep", "seed=3,4", "--preview", "now.png",
+              "--preview-every", "2"})
+            .exit_code == 0);
+  CHECK(files_below(dir / "batch").size() >= 3);
+
+  const ProgramResult lonely = make({"-o", "b.png", "--preview-every", "2"});
+  CHECK(lonely.exit_code == 2);
+  CHECK(lonely.err.find("--preview-every needs a file for the previews") != std::string::npos);
+  CHECK(make({"-o", "b.png", "--preview", "b.png"}).exit_code == 2);
+  CHECK(make({"-o", "b.png", "--preview", "none/b.png"}).exit_code == 5);
+  CHECK(make({"-o", "b.png", "--preview", "now.png", "--preview-every", "0"}).exit_code == 2);
+  CHECK(make({"-o", "b.png", "--preview", "now.png", "--preview-vae", "none.safetensors"})
+            .exit_code == 4);
+  CHECK_FALSE(std::filesystem::exists(dir / "b.png"));
+}
+
+TEST_CASE("guidance interval, FreeU and PAG are recorded and replayed, in sweeps too") {
+  const TempDir dir;
+  const std::string model = tiny_model().string();
+  const Args common = {"-p", "a red apple", "--steps", "4",  "--threads",
+                       "1",  "-s",          "3",       "-m", model};
+  Args one = common;
+  one.insert(one.end(), {"-o", "a.png", "--guidance-interval", "0.25,0.75", "--freeu",
+                         "1.5,1.6,0.9,0.2", "--pag-scale", "2.5"});
+  REQUIRE(ldm_gen_in(dir, one).exit_code == 0);
+  const nlohmann::json request = settings_of(dir / "a.png")["request"];
+  CHECK(request["guidance_interval"] == "0.25,0.75");
+  CHECK(request["freeu"] == "1.5,1.6,0.9,0.2");
+  CHECK(request["pag_scale"] == 2.5);
+  CHECK(request["pag_layers"] == "mid");
+  const ProgramResult again = ldm_gen_in(dir, {"replay", "a.png", "-m", model});
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
+
+  Args swept = common;
+  swept.insert(swept.end(),
+               {"--sweep", "guidance-interval=0\\,1,0\\,0.5", "--output-dir", "sweep"});
+  const ProgramResult sweep = ldm_gen_in(dir, swept);
+  INFO(sweep.err);
+  REQUIRE(sweep.exit_code == 0);
+  const Args made = lines(sweep.out);
+  REQUIRE(made.size() == 2);
+  CHECK_FALSE(settings_of(dir / made[0])["request"].contains("guidance_interval"));
+  CHECK(settings_of(dir / made[1])["request"]["guidance_interval"] == "0,0.5");
+}
+
 }  // namespace ldm::test

@@ -38,6 +38,35 @@ at::Tensor run(Scheduler& scheduler, at::Tensor x, int begin, const at::Tensor& 
   return x;
 }
 
+TEST_CASE("what the model says of the clean sample is read back by every sampler") {
+  const PerfectModel perfect;
+  for (const SamplerEntry& entry : samplers()) {
+    for (const char* type : {"epsilon", "v_prediction", "sample"}) {
+      SchedulerConfig config = stable_diffusion(entry);
+      config.prediction_type = type;
+      std::unique_ptr<Scheduler> scheduler;
+      try {
+        scheduler = entry.make(config);
+        scheduler->set_timesteps(7);
+      } catch (const Error&) {
+        continue;  // this sampler does not know that prediction type
+      }
+      for (int i = 0; i < static_cast<int>(scheduler->timesteps().size()); ++i) {
+        INFO(entry.name << " " << type << " " << i);
+        const double sigma = scheduler->sigmas()[static_cast<std::size_t>(i)];
+        const double alpha = 1 / std::sqrt(sigma * sigma + 1);
+        at::Tensor output = perfect.x0;
+        if (config.prediction_type == "epsilon") output = perfect.noise;
+        if (config.prediction_type == "v_prediction") {
+          output = alpha * perfect.noise - alpha * sigma * perfect.x0;
+        }
+        const at::Tensor sample = scheduler->add_noise(perfect.x0, perfect.noise, i);
+        CHECK(at::allclose(scheduler->estimate_x0(output, i, sample), perfect.x0, 1e-3, 2e-3));
+      }
+    }
+  }
+}
+
 TEST_CASE("every step count from 1 to 1000 has a plan inside the schedule") {
   for (const SamplerEntry& entry : samplers()) {
     for (const char* spacing : kSpacings) {

@@ -56,7 +56,7 @@ class TaskMaker {
   const Pipeline& pipeline_;
   NameTemplate names_;
   std::map<std::string, int> kinds_;
-  std::map<std::vector<std::int64_t>, PictureCost> costs_;  ///< by latent size, steps and branches
+  std::map<std::vector<std::int64_t>, PictureCost> costs_;  ///< by latent size, steps, predictions
 };
 
 /// Numbers of tasks that are computed together: tasks of one kind, `batch_size` at a time, in the

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ldm/app/option_values.h"
 #include "ldm/app/options.h"
@@ -24,6 +25,8 @@ struct Inputs {
   std::string init_image_sha256;  ///< of the file; empty without one
   std::string mask_sha256;
   std::string depth_sha256;
+  std::vector<std::shared_ptr<const Image>> control_images;
+  std::vector<std::string> control_image_sha256;  ///< of the files
   std::shared_ptr<const LatentsData> init_latents;
   std::string init_latents_sha256;
 };

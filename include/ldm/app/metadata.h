@@ -11,6 +11,7 @@
 
 #include "ldm/core/execution_request.h"
 #include "ldm/io/png.h"
+#include "ldm/loading/controlnet_choice.h"
 #include "ldm/loading/lora_request.h"
 #include "ldm/pipeline/pipeline.h"
 
@@ -35,6 +36,8 @@ struct RunFacts {
   std::string init_latents_sha256;  ///< empty without one
   std::string asked_dtype;          ///< empty where the machine decides
   std::vector<LoraUse> loras;
+  std::vector<ControlNetUse> controlnets;
+  std::vector<std::string> control_image_sha256;  ///< one a ControlNet
   std::map<std::string, std::string> weights;  ///< SHA-256 by component; empty before they are read
   std::map<std::string, std::string> determinism;  ///< as `determinism_settings` says
   int first_index = 0;  ///< number of the plan's first image among several init latents
@@ -46,6 +49,9 @@ nlohmann::ordered_json request_json(const Plan& plan);
 
 /// The LoRAs of a run: name, SHA-256 and scale of each.
 nlohmann::ordered_json loras_json(const RunFacts& facts);
+
+/// The ControlNets of a run: name and scale of each.
+nlohmann::ordered_json controlnets_json(const RunFacts& facts);
 
 /// SHA-256 of what a user asked for with one picture: model, request, seed and inputs, whatever the
 /// batch, the machine and the version. Two pictures of one hash are takes of the same wish.

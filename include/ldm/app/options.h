@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "ldm/app/command_table.h"
+
 namespace ldm::app {
 
 /// What a user asked for, by command line or config file; a field that was not given is empty.
@@ -19,6 +21,7 @@ struct Options {
   std::optional<std::string> vae;
   std::optional<std::vector<std::string>> lora;
   std::optional<bool> lora_partial;
+  std::optional<std::vector<std::string>> controlnet;
   std::optional<std::int64_t> class_label;
   std::optional<std::uint64_t> seed;
   std::optional<std::int64_t> num_images;
@@ -32,6 +35,10 @@ struct Options {
   std::optional<std::int64_t> steps;
   std::optional<double> guidance_scale;
   std::optional<double> guidance_rescale;
+  std::optional<std::string> guidance_interval;
+  std::optional<double> pag_scale;
+  std::optional<std::string> pag_layers;
+  std::optional<std::string> freeu;
   std::optional<std::string> sampler;
   std::optional<std::string> schedule;
   std::optional<double> eta;
@@ -48,6 +55,10 @@ struct Options {
   std::optional<double> mask_blur;
   std::optional<bool> invert_mask;
   std::optional<std::string> depth;
+  std::optional<std::vector<std::string>> control_image;
+  std::optional<std::vector<std::string>> canny;
+  std::optional<double> control_start;
+  std::optional<double> control_end;
   std::optional<double> image_guidance_scale;
   std::optional<std::int64_t> noise_level;
 
@@ -56,6 +67,10 @@ struct Options {
   std::optional<std::string> metadata;
   std::optional<std::string> save_latents;
   std::optional<std::string> grid;
+  std::optional<std::string> heatmap;
+  std::optional<std::string> preview;
+  std::optional<std::int64_t> preview_every;
+  std::optional<std::string> preview_vae;
 
   std::optional<std::string> jobs;
   std::optional<std::string> prompts;
@@ -129,17 +144,5 @@ const OptionSpec* find_option(std::string_view key);
 
 /// Whether each job of a batch may have its own value; the others hold for the whole run.
 bool is_job_option(const OptionSpec& spec);
-
-/// A subcommand: `options` are keys of the option table.
-struct CommandSpec {
-  std::string_view name;
-  std::string_view argument;  ///< its one positional argument: a name, legal words "a|b", or empty
-  std::string_view help;
-  std::span<const std::string_view> options;
-  std::string_view more = {};  ///< what else its help says
-};
-
-/// The subcommands, in the order of the help.
-std::span<const CommandSpec> command_table();
 
 }  // namespace ldm::app

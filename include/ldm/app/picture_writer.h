@@ -22,6 +22,11 @@ std::vector<std::byte> encode_picture_file(const ImageResult& result, const RunF
 void announce_picture(const WrittenPicture& picture, const ProgressMeter& progress,
                       Console& console);
 
+/// Writes a picture's heat map beside it, PICTURE.heatmap.png for PICTURE.png, and says so. Does
+/// nothing without one. Throws Error::output.
+void write_heatmap(const std::filesystem::path& picture, const ImageResult& result,
+                   IfExists if_exists, Console& console);
+
 /// Writes the pictures of a run as they come, each whole or not at all.
 class PictureWriter {
  public:

@@ -9,6 +9,7 @@
 
 #include "ldm/app/options.h"
 #include "ldm/io/png.h"
+#include "ldm/loading/controlnet_choice.h"
 #include "ldm/loading/lora_request.h"
 #include "ldm/pipeline/stage_hashes.h"
 
@@ -26,6 +27,8 @@ struct RecordedPicture {
   std::string vae;                           ///< empty for the model's own
   std::map<std::string, std::string> files;  ///< SHA-256 by setting, as `recorded_files` name it
   std::vector<LoraUse> loras;
+  std::vector<ControlNetUse> controlnets;
+  std::vector<std::string> control_image_sha256;
   std::map<std::string, std::string> weights;      ///< SHA-256 by component
   std::map<std::string, std::string> environment;  ///< as `environment_of` names it
   StageHashes stages;

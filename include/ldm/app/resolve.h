@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "ldm/app/inputs.h"
 #include "ldm/app/options.h"
 #include "ldm/core/execution_request.h"
+#include "ldm/loading/controlnet_choice.h"
 #include "ldm/loading/lora_request.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/pipeline/request.h"
@@ -25,6 +27,9 @@ Request make_request(const Options& options, const Inputs& inputs);
 ExecutionRequest make_execution_request(const Options& options);
 /// What --lora says: each FILE or FILE:SCALE; a file that has such a name is meant first.
 LoraRequest make_lora_request(const Options& options);
+
+/// What --controlnet says, in the same form.
+std::vector<ControlNetChoice> make_controlnet_choices(const Options& options);
 
 /// What --vae-tiling says.
 VaeTiling vae_tiling_of(const Options& options);

@@ -56,6 +56,8 @@ struct VaeOutline {
 /// The blocks of each kind of module. CLIP: Hugging Face's own names; OpenCLIP: `resblocks`; BERT:
 /// x_transformers' `attn_layers` ↔ diffusers.LDMBertModel.
 LayoutBlocks unet_blocks(const UNetOutline& outline);
+/// A ControlNet's: the UNet's first half, `outputs` convolutions behind it, what reads the picture.
+LayoutBlocks controlnet_blocks(const UNetOutline& outline, std::size_t outputs);
 LayoutBlocks vae_blocks(const VaeOutline& outline);
 LayoutBlocks clip_blocks();
 LayoutBlocks open_clip_blocks(std::size_t layers);

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "ldm/nn/unet_residuals.h"
+
 namespace ldm::models {
 
 /// The facts of a denoiser's configuration that a pipeline needs.
@@ -25,8 +27,10 @@ struct DenoiserImpl : torch::nn::Module {
   /// for a model without → [B, out_channels, h, w] in the weights' dtype. The context may have k·B
   /// rows: then there are k·B predictions, those of all latents with the first B rows, with the
   /// next, and so on, and what comes before the first attention to them is computed once.
+  /// `residuals` is what ControlNets add to a UNet that sees a text.
   virtual at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
-                             const at::Tensor& context, const at::Tensor& class_labels) const = 0;
+                             const at::Tensor& context, const at::Tensor& class_labels,
+                             const nn::UNetResiduals& residuals = {}) const = 0;
 
   virtual DenoiserShape shape() const = 0;
 

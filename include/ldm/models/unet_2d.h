@@ -31,7 +31,8 @@ struct UNet2DModelImpl : DenoiserImpl {
                      const at::Tensor& class_labels = {}) const;
 
   at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
-                     const at::Tensor& /*context*/, const at::Tensor& class_labels) const override {
+                     const at::Tensor& /*context*/, const at::Tensor& class_labels,
+                     const nn::UNetResiduals& /*residuals*/ = {}) const override {
     return forward(sample, timestep, class_labels);
   }
   DenoiserShape shape() const override;

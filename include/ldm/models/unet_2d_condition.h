@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "ldm/models/denoiser.h"
 #include "ldm/models/unet_2d_condition_config.h"
@@ -27,15 +28,18 @@ struct UNet2DConditionModelImpl : DenoiserImpl {
   /// sample [B, in_channels, h, w], any h and w; timestep [] or [B], in training steps 0…999,
   /// fractions allowed; encoder_hidden_states [B, S, cross_attention_dim]; class_labels [B], needed
   /// by models with a class embedding (noise level of the upscaler); timestep_cond
-  /// [B, time_cond_proj_dim] or undefined → [B, out_channels, h, w] in the weights' dtype.
-  /// Throws Error::internal for a wrong number of channels and for missing class labels.
+  /// [B, time_cond_proj_dim] or undefined; residuals of ControlNets → [B, out_channels, h, w] in
+  /// the weights' dtype. Throws Error::internal for a wrong number of channels and for missing
+  /// class labels.
   at::Tensor forward(const at::Tensor& sample, const at::Tensor& timestep,
                      const at::Tensor& encoder_hidden_states, const at::Tensor& class_labels = {},
-                     const at::Tensor& timestep_cond = {}) const;
+                     const at::Tensor& timestep_cond = {},
+                     const nn::UNetResiduals& residuals = {}) const;
 
   at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
-                     const at::Tensor& context, const at::Tensor& class_labels) const override {
-    return forward(sample, timestep, context, class_labels);
+                     const at::Tensor& context, const at::Tensor& class_labels,
+                     const nn::UNetResiduals& residuals = {}) const override {
+    return forward(sample, timestep, context, class_labels, {}, residuals);
   }
   DenoiserShape shape() const override;
 
@@ -43,6 +47,9 @@ struct UNet2DConditionModelImpl : DenoiserImpl {
   at::Tensor embed_time(std::int64_t batch, const at::Tensor& timestep,
                         const at::Tensor& class_labels = {},
                         const at::Tensor& timestep_cond = {}) const;
+
+  /// Sets FreeU of the two lowest up blocks; nothing turns it off. `lowest` is of the deepest.
+  void set_freeu(const std::optional<nn::FreeU>& lowest, const std::optional<nn::FreeU>& next);
 
   const UNet2DConditionConfig config;
   nn::Conv2d conv_in{nullptr};

@@ -5,6 +5,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <functional>
 
 #include "ldm/nn/layers.h"
 #include "ldm/nn/module_list.h"
@@ -54,6 +55,14 @@ struct AttentionImpl : torch::nn::Module {
   at::Tensor attend_to_itself(const at::Tensor& hidden_states) const;
   void pack();    ///< see nn/pack.h
   void unpack();  ///< see nn/pack.h
+  bool sees_text() const { return cross_; }
+
+  /// Perturbed-attention guidance (Ahn et al. 2024, eq. 12): of so many equal parts of the batch
+  /// the last one attends to nothing but itself, pixel by pixel; 0: none. Self-attention only.
+  std::int64_t perturbed_parts = 0;
+
+  /// Where set, told of queries and keys, [B, heads, N or S, dim_head], at each call.
+  std::function<void(const at::Tensor& query, const at::Tensor& key)> observe;
 
   GroupNorm group_norm{nullptr};  ///< null where norm_num_groups is 0
   Linear to_q{nullptr};
@@ -64,6 +73,8 @@ struct AttentionImpl : torch::nn::Module {
  private:
   at::Tensor split_heads(const at::Tensor& x) const;
   at::Tensor mix(const at::Tensor& query, const AttentionKeyValue& context) const;
+  at::Tensor attend_to_all(const at::Tensor& hidden_states) const;
+  at::Tensor attend_perturbed(const at::Tensor& hidden_states) const;
 
   std::int64_t heads_;
   bool cross_;

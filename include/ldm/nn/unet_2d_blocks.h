@@ -6,13 +6,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "ldm/nn/attention.h"
+#include "ldm/nn/free_u.h"
 #include "ldm/nn/module_list.h"
 #include "ldm/nn/resnet.h"
 #include "ldm/nn/transformer_2d.h"
+#include "ldm/nn/unet_residuals.h"
 
 namespace ldm::nn {
 
@@ -109,16 +112,24 @@ struct UpBlock2DImpl : torch::nn::Module {
   BlockAttentions attentions{nullptr};                           ///< null for kNone
   std::shared_ptr<ModuleList<Upsample2D>> upsamplers;            ///< null without add_sampler
   std::shared_ptr<ModuleList<ResnetBlock2D>> resnet_upsamplers;  ///< "upsamplers" of that kind
+  std::optional<FreeU> freeu;
 };
 TORCH_MODULE(UpBlock2D);
+
+/// The first half of a UNet: `hidden` as for `forward_unet_blocks` → itself and the output of every
+/// layer going down, and the middle's.
+UNetResiduals forward_unet_encoder(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
+                                   const at::Tensor& hidden, const at::Tensor& temb,
+                                   const at::Tensor& encoder_hidden_states);
 
 /// The blocks of a whole UNet: `hidden` [B, C, H, W], as its first convolution gives it, → the last
 /// up block's output, of the same height and width. `mid` may be null; `encoder_hidden_states`
 /// [B, S, D] is for cross-attention. With `gradient_checkpointing` each block's inner activations
-/// are recomputed in backward (nn/recompute.h).
+/// are recomputed in backward (nn/recompute.h). `residuals` are added to the first half's outputs.
 at::Tensor forward_unet_blocks(const ModuleList<DownBlock2D>& down, const UNetMidBlock2D& mid,
                                const ModuleList<UpBlock2D>& up, const at::Tensor& hidden,
                                const at::Tensor& temb, const at::Tensor& encoder_hidden_states = {},
-                               bool gradient_checkpointing = false);
+                               bool gradient_checkpointing = false,
+                               const UNetResiduals& residuals = {});
 
 }  // namespace ldm::nn

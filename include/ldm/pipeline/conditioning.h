@@ -39,9 +39,12 @@ std::shared_ptr<const Conditioning> make_conditioning(Components& components, co
                                                       std::vector<ImageRandom>& randoms);
 
 /// One call of the denoiser: model_input [B, C, h, w] as the scheduler scaled it, `timestep` in
-/// training steps → the guided prediction [B, C, h, w] fp32.
+/// training steps, the `call`th of the run's → the guided prediction [B, C, h, w] fp32.
 at::Tensor predict_guided(Components& components, const Plan& plan,
                           const Conditioning& conditioning, const at::Tensor& model_input,
-                          double timestep);
+                          double timestep, int call);
+
+/// The heat map [h, w] of image `k` of the batch; undefined where none was asked for.
+at::Tensor heat_of(const Conditioning& conditioning, std::int64_t k);
 
 }  // namespace ldm

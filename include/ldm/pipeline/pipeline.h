@@ -5,8 +5,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "ldm/pipeline/request.h"
 #include "ldm/pipeline/stage_hashes.h"
@@ -33,6 +35,8 @@ struct ImageResult {
   Image image;
   LatentsData latents;  ///< [1, C, h, w]
   StageHashes stages;
+  std::vector<float> heat;       ///< [h, w] of a word's heat map, row by row; empty if none
+  std::optional<Image> heatmap;  ///< the same, drawn over the picture
 };
 
 /// Seconds by stage, of everything `Pipeline::run` did so far; medians where more than one.
@@ -72,6 +76,9 @@ struct RunCallbacks {
   std::function<void()> on_denoise_start;        ///< weights are in, the first step begins
   std::function<bool(const StepInfo&)> on_step;  ///< false: stop now (run throws kInterrupted)
   std::function<void(ImageResult&&)> on_image;   ///< each picture as soon as it is decoded
+  int preview_every = 0;                         ///< steps from preview to preview; 0: none
+  /// What the batch's pictures look like so far, side by side; changes no picture.
+  std::function<void(const Image&)> on_preview;
 };
 
 /// Text → image and image → image over one loaded model.

@@ -8,6 +8,7 @@
 
 #include "ldm/io/grey_image.h"
 #include "ldm/io/image.h"
+#include "ldm/pipeline/steering_request.h"
 
 namespace ldm {
 
@@ -44,8 +45,17 @@ struct Request {
   int num_inference_steps = 30;
   double guidance_scale = 7.5;
   double guidance_rescale = 0.0;  ///< Lin et al. 2023, eq. 16 (φ); txt2img only
-  std::string sampler;            ///< a registry name; empty: the model's own
-  double eta = 0.0;               ///< DDIM only
+  /// Of n UNet calls those number k with int(start · n) <= k < int(end · n) are guided, the others
+  /// see the prompt alone: the definition of diffusers' guiders, in calls, of Kynkäänniemi et
+  /// al. 2024, who give the interval in noise levels.
+  double guidance_start = 0.0;
+  double guidance_end = 1.0;
+  /// Perturbed-attention guidance (Ahn et al. 2024), beside `guidance_scale`; 0: none.
+  double pag_scale = 0.0;
+  std::string pag_layers = "mid";  ///< self-attentions whose names hold one of these, by commas
+  std::optional<FreeUFactors> freeu;
+  std::string sampler;  ///< a registry name; empty: the model's own
+  double eta = 0.0;     ///< DDIM only
   SchedulerOverrides scheduler;
   int width = 0;   ///< pixels, a multiple of 8; 0: the init image's or the model's
   int height = 0;  ///< pixels, a multiple of 8; 0: the init image's or the model's
@@ -65,9 +75,13 @@ struct Request {
   double mask_blur = 0;  ///< standard deviation in pixels of the finished picture
   /// Brighter is nearer; models whose UNet reads depth.
   std::shared_ptr<const Image> depth;
-  std::optional<std::int64_t> class_label;  ///< class-conditional models, in place of a prompt
-  double image_guidance_scale = 1.5;        ///< models that edit a picture (InstructPix2Pix)
-  int noise_level = 20;                     ///< noise on the upscaler's picture, in its own steps
+  std::vector<ControlImage> control_images;  ///< one a ControlNet, in their order
+  double control_start = 0.0;                ///< share of the run before ControlNets begin
+  double control_end = 1.0;                  ///< share of the run after which they end
+  std::string heatmap;                       ///< word of the prompt to map; empty: none
+  std::optional<std::int64_t> class_label;   ///< class-conditional models, in place of a prompt
+  double image_guidance_scale = 1.5;         ///< models that edit a picture (InstructPix2Pix)
+  int noise_level = 20;                      ///< noise on the upscaler's picture, in its own steps
   VaeTiling vae_tiling = VaeTiling::kAuto;
   bool low_memory = false;
 };
@@ -93,10 +107,11 @@ struct Plan {
   Request request;  ///< sampler, size and batch filled in
   PromptTokens prompt;
   PromptTokens negative_prompt;
-  std::string scheduler_class;    ///< diffusers' class name of the sampler
-  std::vector<double> timesteps;  ///< one an UNet call that will be made
-  std::vector<double> sigmas;     ///< one a UNet call, then the final one
-  int steps = 0;                  ///< UNet calls a batch: timesteps.size()
+  std::vector<std::int64_t> heatmap_tokens;  ///< positions in prompt.ids; empty: no heat map
+  std::string scheduler_class;               ///< diffusers' class name of the sampler
+  std::vector<double> timesteps;             ///< one an UNet call that will be made
+  std::vector<double> sigmas;                ///< one a UNet call, then the final one
+  int steps = 0;                             ///< UNet calls a batch: timesteps.size()
   ImageCondition condition = ImageCondition::kNone;
   bool image_to_image = false;  ///< whether the latents start from the init image or latents
   std::shared_ptr<const GreyImage> mask;  ///< 255 is repainted; null: nothing is kept
@@ -105,6 +120,14 @@ struct Plan {
   bool guided() const { return branches > 1; }
   /// Whether the model reads no mask, so that the loop keeps what the mask keeps.
   bool blends() const { return mask && condition == ImageCondition::kNone; }
+  bool perturbed() const { return request.pag_scale > 0; }
+  /// Whether UNet call `k` of `steps` lies in the guidance interval.
+  bool guides_at(int k) const;
+  /// UNet predictions for one image in call `k`, and over all calls.
+  int predictions_at(int k) const;
+  double predictions() const;
+  /// The most predictions that one call makes for an image.
+  int most_branches() const { return branches + (perturbed() ? 1 : 0); }
 
   double seconds = 0;       ///< estimated, where Pipeline::estimate_seconds filled it in
   double memory_bytes = 0;  ///< estimated peak of host memory (or device memory on CUDA)

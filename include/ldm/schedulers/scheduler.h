@@ -48,6 +48,11 @@ class Scheduler {
   at::Tensor step(const at::Tensor& model_output, int i, const at::Tensor& sample,
                   const at::Tensor& noise = {});
 
+  /// The clean sample that the model's output at step i amounts to, before any clipping: for
+  /// previews. `sample` is the one that the model saw, unscaled.
+  virtual at::Tensor estimate_x0(const at::Tensor& model_output, int i,
+                                 const at::Tensor& sample) const;
+
   /// `original` with noise at the level of timesteps()[i].
   virtual at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise,
                                int i) const = 0;

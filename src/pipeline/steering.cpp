@@ -1,0 +1,86 @@
+#include "ldm/pipeline/steering.h"
+
+#include <cmath>
+
+#include "ldm/core/text.h"
+#include "ldm/loading/components.h"
+#include "ldm/models/attention_layers.h"
+#include "ldm/models/unet_2d_condition.h"
+
+namespace ldm {
+namespace {
+
+/// "mid,up_blocks.1" in its parts.
+std::vector<std::string> split_by_commas(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
+std::optional<nn::FreeU> lowest(const FreeUFactors& f) { return nn::FreeU{f.b1, f.s1}; }
+std::optional<nn::FreeU> next(const FreeUFactors& f) { return nn::FreeU{f.b2, f.s2}; }
+
+}  // namespace
+
+std::vector<std::string> steering_faults(const Request& request, const Components& c) {
+  std::vector<std::string> faults;
+  const double start = request.guidance_start;
+  const double end = request.guidance_end;
+  if (!(start >= 0 && start <= end && end <= 1)) {
+    faults.push_back(cat("the guidance interval ", start, ",", end, " is not within 0…1"));
+  }
+  const auto* unet = dynamic_cast<const models::UNet2DConditionModelImpl*>(&c.unet.bare());
+  if (request.freeu && unet == nullptr) {
+    faults.emplace_back("FreeU works with UNets that see a text or a class only");
+  }
+  if (!(std::isfinite(request.pag_scale) && request.pag_scale >= 0)) {
+    faults.emplace_back("pag_scale must be 0 or more");
+  } else if (request.pag_scale > 0) {
+    for (const std::string& part : split_by_commas(request.pag_layers)) {
+      if (!part.empty() && !models::self_attentions(c.unet.bare(), part).empty()) continue;
+      faults.push_back(cat("pag_layers: no self-attention of this model has \"", part,
+                           "\" in its name (mid, up_blocks.1, down_blocks.2.attentions.0, …)"));
+    }
+  }
+  return faults;
+}
+
+struct Steering::Impl {
+  models::UNet2DConditionModelImpl* freeu = nullptr;  ///< null: no FreeU
+  std::vector<models::AttentionLayer> perturbed;
+};
+
+Steering::Steering(Components& c, const Plan& plan) : impl_(std::make_unique<Impl>()) {
+  const Request& request = plan.request;
+  // Only the modules' structure: their weights need not be there.
+  auto& unet = const_cast<models::DenoiserImpl&>(c.unet.bare());
+  if (request.freeu) {
+    impl_->freeu = dynamic_cast<models::UNet2DConditionModelImpl*>(&unet);
+    if (impl_->freeu != nullptr) {
+      impl_->freeu->set_freeu(lowest(*request.freeu), next(*request.freeu));
+    }
+  }
+  if (!plan.perturbed()) return;
+  for (const std::string& part : split_by_commas(request.pag_layers)) {
+    for (const auto& layer : models::self_attentions(unet, part)) impl_->perturbed.push_back(layer);
+  }
+}
+
+Steering::~Steering() {
+  if (impl_->freeu != nullptr) impl_->freeu->set_freeu({}, {});
+  perturb_last_of(0);
+}
+
+void Steering::perturb_last_of(std::int64_t parts) const {
+  for (const models::AttentionLayer& perturbed : impl_->perturbed) {
+    perturbed.layer->perturbed_parts = parts;
+  }
+}
+
+}  // namespace ldm

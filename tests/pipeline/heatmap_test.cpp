@@ -1,0 +1,118 @@
+// Heat maps of a word against diffusers' attention processors: scripts/goldens/heatmap.py.
+#include "ldm/pipeline/heatmap.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "ldm/core/error.h"
+#include "ldm/loading/components.h"
+#include "ldm/loading/open.h"
+#include "ldm/pipeline/pipeline.h"
+#include "tests/support/catch.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tensors.h"
+
+namespace ldm {
+namespace {
+
+std::unique_ptr<Pipeline> open_tiny(const std::string& name) {
+  ExecutionRequest execution;
+  execution.device = "cpu";
+  execution.dtype = "fp32";
+  return std::make_unique<Pipeline>(
+      open_components(open_model(test::test_file("golden/runs/" + name)), execution));
+}
+
+Request request_of(const nlohmann::json& c) {
+  Request request;
+  request.prompt = c.at("prompt");
+  request.heatmap = c.at("word");
+  request.num_inference_steps = c.at("num_inference_steps");
+  request.guidance_scale = c.at("guidance_scale");
+  request.sampler = c.at("sampler");
+  request.seed = c.at("seed");
+  request.num_images = c.value("num_images", 1);
+  request.width = c.at("width");
+  request.height = 64;
+  return request;
+}
+
+std::vector<ImageResult> run(Pipeline& pipeline, const Request& request) {
+  std::vector<ImageResult> results;
+  RunCallbacks callbacks;
+  callbacks.on_image = [&](ImageResult&& result) { results.push_back(std::move(result)); };
+  pipeline.run(pipeline.plan(request), callbacks);
+  return results;
+}
+
+}  // namespace
+
+TEST_CASE("heat maps equal the mean attention of diffusers' processors", "[golden]") {
+  const test::Golden golden("heatmap");
+  std::map<std::string, std::unique_ptr<Pipeline>> pipelines;
+  int cases = 0;
+  for (const auto& [key, text] : golden.metadata) {
+    if (key.rfind("case.", 0) != 0) continue;
+    INFO(key << " " << text);
+    std::unique_ptr<Pipeline>& pipeline = pipelines[key.substr(5, 3)];
+    if (!pipeline) pipeline = open_tiny(key.substr(5, 3));
+    Request request = request_of(nlohmann::json::parse(text));
+    const at::Tensor expected = golden.at(key.substr(5));
+    for (const int batch : {1, 2}) {
+      if (batch > request.num_images) continue;
+      request.batch_size = batch;
+      std::vector<at::Tensor> maps;
+      for (const ImageResult& result : run(*pipeline, request)) {
+        maps.push_back(at::tensor(result.heat).view(expected.sizes().slice(1)));
+        REQUIRE(result.heatmap.has_value());
+        CHECK(result.heatmap->rgb.size() == result.image.rgb.size());
+      }
+      test::expect_close(at::stack(maps), expected, 1e-4, key);
+    }
+    ++cases;
+  }
+  CHECK(cases == 8);
+}
+
+TEST_CASE("a heat map changes no picture and needs a word of the prompt") {
+  const auto pipeline = open_tiny("sd1");
+  Request request;
+  request.prompt = "a red apple";
+  request.num_inference_steps = 3;
+  request.sampler = "ddim";
+  const std::vector<ImageResult> plain = run(*pipeline, request);
+  CHECK(plain.front().heat.empty());
+  CHECK_FALSE(plain.front().heatmap.has_value());
+  request.heatmap = "apple";
+  CHECK(run(*pipeline, request).front().latents.values == plain.front().latents.values);
+  request.heatmap = "pear";
+  CHECK_THROWS_WITH(pipeline->plan(request),
+                    Catch::Contains("--heatmap: the prompt has no \"pear\""));
+}
+
+TEST_CASE("a word is found wherever its tokens follow one another") {
+  using Ids = std::vector<std::int64_t>;
+  CHECK(positions_of(Ids{5}, Ids{1, 5, 2, 5, 3}) == Ids{1, 3});
+  CHECK(positions_of(Ids{5, 2}, Ids{1, 5, 2, 5, 3, 5, 2}) == Ids{1, 2, 5, 6});
+  CHECK(positions_of(Ids{7}, Ids{1, 5}).empty());
+  CHECK(positions_of(Ids{}, Ids{1, 5}).empty());
+}
+
+TEST_CASE("the largest value is drawn red and none blue") {
+  const Image picture{16, 8, std::vector<std::uint8_t>(16 * 8 * 3, 0)};
+  at::Tensor map = at::zeros({2, 4});
+  map[0][0] = 0.5;
+  const Image drawn = draw_heatmap(picture, map);
+  CHECK(drawn.rgb[0] > drawn.rgb[2]);
+  const std::size_t last = drawn.rgb.size() - 3;
+  CHECK(drawn.rgb[last] == 0);
+  CHECK(drawn.rgb[last + 2] > 50);
+}
+
+}  // namespace ldm

@@ -17,7 +17,7 @@ CASES = {
     "odd_scale": {**BASE, "hires_scale": 1.3, "hires_strength": 0.5},
     "steps": {**BASE, "hires_steps": 4},
     "sampler_euler-a": {**BASE, "sampler": "euler-a"},
-    "image_dpmpp-2m": {**BASE, "sampler": "dpmpp-2m", "by_image": True, "hires_strength": 0.5},
+    "sampler_dpmpp-2m": {**BASE, "sampler": "dpmpp-2m", "hires_strength": 0.5},
 }
 
 

@@ -47,6 +47,11 @@ int TaskMaker::kind_of(const Options& options, std::size_t number) {
 PictureCost TaskMaker::cost_of(const Plan& plan) {
   std::vector<std::int64_t> key = plan.latent_shape;
   key.insert(key.end(), {plan.steps, static_cast<std::int64_t>(plan.predictions())});
+  if (plan.second_pass) {
+    const Plan& second = *plan.second_pass;
+    key.insert(key.end(), {second.steps, static_cast<std::int64_t>(second.predictions()),
+                           second.latent_shape[1], second.latent_shape[2]});
+  }
   const auto [entry, fresh] = costs_.try_emplace(std::move(key));
   if (fresh) entry->second = pipeline_.picture_cost(plan);
   return entry->second;
@@ -91,8 +96,8 @@ std::vector<Task> TaskMaker::tasks(const Job& job, std::size_t number) {
         options.output ? named_output(*options.output, k, job.images()) : names_.name(fields);
     task.hash = job_hash(facts, fields.seed);
     task.kind = kind;
-    task.width = facts.plan.request.width;
-    task.height = facts.plan.request.height;
+    task.width = facts.plan.last_pass().request.width;
+    task.height = facts.plan.last_pass().request.height;
     task.cost = cost_of(facts.plan);
     tasks.push_back(std::move(task));
   }

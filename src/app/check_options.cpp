@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "ldm/app/check_controls.h"
+#include "ldm/app/picture_options.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 
@@ -41,7 +42,7 @@ std::vector<Problem> check_together(const Options& options) {
   if (options.invert_mask && !options.mask) {
     problems.push_back({"--invert-mask needs a mask", "add --mask FILE"});
   }
-  if (options.mask_blur && !options.mask) {
+  if (options.mask_blur && !options.mask && !options.outpaint) {
     problems.push_back({"--mask-blur needs a mask", "add --mask FILE"});
   }
   if (options.lora_partial && !options.lora) {
@@ -53,7 +54,8 @@ std::vector<Problem> check_together(const Options& options) {
   if (options.strength && !starts_from) {
     problems.push_back({"--strength needs a picture to start from", "add --init-image FILE"});
   }
-  if (options.strength_mode && !is_image_to_image(options) && !options.strength) {
+  if (options.strength_mode && !is_image_to_image(options) && !options.strength &&
+      !options.hires_scale) {
     problems.push_back({"--strength-mode needs a picture to start from", "add --init-image FILE"});
   }
   if (options.guidance_rescale.value_or(0) > 0 && is_image_to_image(options)) {
@@ -104,6 +106,7 @@ std::vector<Problem> check_options(const Options& options) {
   append(problems, check_size(options.width, options.height));
   append(problems, check_together(options));
   append(problems, check_controls(options));
+  append(problems, check_picture_options(options));
   return problems;
 }
 

@@ -28,7 +28,16 @@ Json plan_event(const RunFacts& facts, const std::vector<std::filesystem::path>&
   out["request"] = request_json(plan);
   out["timesteps"] = plan.timesteps;
   out["sigmas"] = plan.sigmas;
-  out["unet_calls"] = plan.steps;
+  out["unet_calls"] = plan.unet_calls();
+  if (plan.second_pass) {
+    const Plan& second = *plan.second_pass;
+    out["hires"] = {{"width", second.request.width},
+                    {"height", second.request.height},
+                    {"latent_shape", second.latent_shape},
+                    {"timesteps", second.timesteps},
+                    {"sigmas", second.sigmas},
+                    {"unet_calls", second.steps}};
+  }
   out["guided"] = plan.guided();
   out["scheduler"] = plan.scheduler_class;
   out["latent_shape"] = plan.latent_shape;
@@ -61,6 +70,7 @@ Json load_event(const LoadInfo& info) {
 
 Json step_event(const StepInfo& info, std::optional<double> left_s, double rss_bytes) {
   Json out = event("step");
+  if (info.second_pass) out["stage"] = "hires";
   out["index"] = info.index;
   out["of"] = info.of;
   out["first_image"] = info.first_image;

@@ -132,7 +132,7 @@ void check_outputs_free(const Run& run) {
 /// The sheet of --grid, planned before anything is made.
 std::optional<Grid> plan_grid_file(const Run& run) {
   if (!run.options.grid) return std::nullopt;
-  const Request& request = run.facts.plan.request;
+  const Request& request = run.facts.plan.last_pass().request;
   std::vector<GridPicture> pictures;
   for (std::size_t k = 0; k < run.outputs.size(); ++k) {
     const std::uint64_t seed = request.seed + k;

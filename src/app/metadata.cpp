@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ldm/app/option_values.h"
+#include "ldm/app/picture_options.h"
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
@@ -169,6 +170,10 @@ Json request_json(const Plan& plan) {
     out["strength_mode"] = request.strength_mode == StrengthMode::kExact ? "exact" : "scaled";
   }
   add_control(out, request);
+  if (request.hires) {
+    out["strength_mode"] = request.strength_mode == StrengthMode::kExact ? "exact" : "scaled";
+  }
+  out.update(picture_options_json(request));
   add_conditions(out, plan);
   constexpr std::array<const char*, 3> kTilings = {"auto", "on", "off"};
   out["vae_tiling"] = kTilings[static_cast<std::size_t>(request.vae_tiling)];
@@ -214,7 +219,7 @@ Json picture_settings(const RunFacts& facts, const ImageResult& result) {
   out["index"] = facts.first_index + result.index;
   out["request"] = request_json(facts.plan);
   out["scheduler"] = facts.plan.scheduler_class;
-  out["unet_calls"] = facts.plan.steps;
+  out["unet_calls"] = facts.plan.unet_calls();
   add_inputs_and_model(out, facts);
   if (!facts.weights.empty()) out["weights"] = facts.weights;
   add_execution(out, facts);
@@ -241,7 +246,7 @@ std::string parameters_text(const RunFacts& facts, std::uint64_t seed) {
   if (facts.plan.image_to_image || facts.plan.mask) {
     out += ", Denoising strength: " + number_text(*request.strength);
   }
-  if (request.mask_blur > 0) out += ", Mask blur: " + number_text(request.mask_blur);
+  out += picture_options_text(facts.plan);
   if (request.clip_skip > 0) out += cat(", Clip skip: ", request.clip_skip + 1);
   if (request.eta > 0) out += ", Eta: " + number_text(request.eta);
   return out + cat(", Version: ldm-gen ", version());

@@ -19,6 +19,8 @@ Words strength_modes() { return {"scaled", "exact"}; }
 Words metadata_modes() { return {"full", "a1111", "none"}; }
 Words dtypes() { return {"auto", "fp32", "bf16", "fp16"}; }
 Words tilings() { return {"auto", "on", "off"}; }
+Words tile_sides() { return {"x", "y", "xy"}; }
+Words hires_upscalers() { return {"latent", "image"}; }
 
 constexpr std::string_view kWhat = "What to draw";
 constexpr std::string_view kModel = "The model";
@@ -54,8 +56,14 @@ constexpr OptionSpec kOptions[] = {
     {"-W,--width", "PX", kSize, "a multiple of 8 (default: the model's, or the init image's)", &Options::width, nullptr, Range{8, kMaxSide}},
     {"-H,--height", "PX", kSize, "a multiple of 8 (default: the model's, or the init image's)", &Options::height, nullptr, Range{8, kMaxSide}},
 
+    {"--tile", "SIDES", kSize, "seamless: the picture goes on at its opposite edge along x, y or xy", &Options::tile, &tile_sides},
+    {"--hires-scale", "S", kSize, "draw first at the size above, then again S times as large, from what came out", &Options::hires_scale, nullptr, Range{1, 8}},
+    {"--hires-strength", "S", kSize, "0…1, how much the second pass redraws (default 0.7)", &Options::hires_strength, nullptr, Range{0, 1}},
+    {"--hires-steps", "N", kSize, "steps of the second pass, of which strength takes its share (default: as the first)", &Options::hires_steps, nullptr, Range{1, 1000}},
+    {"--hires-upscaler", "NAME", kSize, "what is enlarged: the latents, or the picture by Lanczos (default latent)", &Options::hires_upscaler, &hires_upscalers},
+
     {"--steps", "N", kHow, "denoising steps (default: the model's, else 30)", &Options::steps, nullptr, Range{1, 1000}},
-    {"-g,--guidance-scale", "G", kHow, "how strongly the prompt is followed (default: the model's, else 7.5)", &Options::guidance_scale, nullptr, Range{0, kMaxGuidance}},
+    {"-g,--guidance-scale", "G", kHow, "how strongly the prompt is followed; not at all up to 1 (default: the model's, else 7.5)", &Options::guidance_scale, nullptr, Range{-kMaxGuidance, kMaxGuidance}},
     {"--guidance-rescale", "R", kHow, "0…1, tames the contrast of strong guidance (default: the model's, else 0)", &Options::guidance_rescale, nullptr, Range{0, 1}},
     {"--guidance-interval", "A,B", kHow, "guide only in this part of the run, 0,1 being all of it; outside the prompt alone is followed, in half the time", &Options::guidance_interval},
     {"--pag-scale", "S", kHow, "perturbed-attention guidance, beside --guidance-scale or without it (default 0: off)", &Options::pag_scale, nullptr, Range{0, kMaxGuidance}},
@@ -76,6 +84,7 @@ constexpr OptionSpec kOptions[] = {
     {"--mask", "FILE", kFrom, "PNG or JPEG as large as the init image: white is repainted, black stays as it is to the pixel", &Options::mask},
     {"--mask-blur", "PX", kFrom, "soften the mask's edge by a Gaussian of that radius (default 0)", &Options::mask_blur, nullptr, Range{0, 1000}},
     {"--invert-mask", "", kFrom, "black is repainted", &Options::invert_mask},
+    {"--outpaint", "L,T,R,B", kFrom, "pixels of new canvas at the left, top, right and bottom, painted as the mask's white is", &Options::outpaint},
     {"--depth", "FILE", kFrom, "PNG or JPEG, brighter is nearer (depth-to-image models)", &Options::depth},
     {"--control-image", "FILE", kFrom, "PNG or JPEG that a ControlNet follows; once for each --controlnet, in the same order", &Options::control_image},
     {"--canny", "LOW,HIGH", kFrom, "draw the edges of the control images and follow these (100,200 is usual); once for all of them, or for each in order, with off for none", &Options::canny},

@@ -11,7 +11,7 @@
 namespace ldm::app {
 namespace {
 
-constexpr std::array<DecidingOption, 33> kTold = {{
+constexpr std::array<DecidingOption, 39> kTold = {{
     {"prompt", ""},
     {"negative_prompt", ""},
     {"class", "\n"},
@@ -38,6 +38,12 @@ constexpr std::array<DecidingOption, 33> kTold = {{
     {"strength_mode", "scaled"},
     {"invert_mask", "false"},
     {"mask_blur", "0"},
+    {"outpaint", "\n"},
+    {"tile", "\n"},
+    {"hires_scale", "\n"},
+    {"hires_strength", "\n"},
+    {"hires_steps", "\n"},
+    {"hires_upscaler", "\n"},
     {"image_guidance_scale", "\n"},
     {"control_start", "0"},
     {"control_end", "1"},

@@ -41,6 +41,15 @@ std::string sampler_row(const Plan& plan) {
   return row("sampler", text);
 }
 
+std::string second_pass_text(const Plan& plan) {
+  const Plan& second = *plan.second_pass;
+  return cat(second.request.width, "x", second.request.height, ", latents ",
+             shape(second.latent_shape), ", ", second.steps, " UNet calls for ",
+             second.request.num_inference_steps, " steps at strength ",
+             number_text(*second.request.strength), ", from the ",
+             plan.request.hires->by_image ? "picture" : "latents");
+}
+
 std::string outputs_row(const std::vector<std::filesystem::path>& outputs) {
   if (outputs.empty()) return {};
   std::string text = outputs.front().string();
@@ -71,6 +80,7 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
   out += sampler_row(plan);
   const std::string steps = planned_steps_text(plan);
   if (!steps.empty()) out += row("start", steps);
+  if (plan.second_pass) out += row("hires", second_pass_text(plan));
   out += row("guidance", plan.guided() ? number_text(request.guidance_scale) : "off");
   std::string seeds = std::to_string(request.seed);
   if (request.num_images > 1) {
@@ -84,6 +94,10 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
   out += outputs_row(outputs);
   out += row("timesteps", numbers(plan.timesteps));
   out += row("sigmas", numbers(plan.sigmas));
+  if (plan.second_pass) {
+    out += row("hires steps", numbers(plan.second_pass->timesteps));
+    out += row("hires sigmas", numbers(plan.second_pass->sigmas));
+  }
   out.pop_back();
   return out;
 }

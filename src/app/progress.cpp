@@ -58,6 +58,7 @@ std::string image_rate_text(double seconds_per_image) {
 std::string progress_line(const ProgressState& state, std::size_t columns) {
   const std::string image = image_text(state);
   std::string step = state.decoding ? "decoding" : cat("step ", state.step, "/", state.steps);
+  if (state.second_pass && !state.decoding) step = "hires " + step;
   step += formatted(state.step_s < 0.1 ? "  %.3f s/it" : "  %.2f s/it", state.step_s);
   std::vector<std::string> extras;
   if (state.images > 1 && state.image_s) extras.push_back("  " + image_rate_text(*state.image_s));
@@ -148,7 +149,8 @@ void ProgressMeter::on_step(const StepInfo& info) {
   state_.step = info.index + 1;
   state_.steps = std::max(1, info.of);
   state_.step_s = info.seconds;
-  time_left_.stepped(info.of, info.images, info.seconds);
+  state_.second_pass = info.second_pass;
+  time_left_.stepped(info.of, info.images, info.seconds, info.second_pass);
   state_.left_s = time_left_.seconds();
   redraw();
 }

@@ -215,13 +215,13 @@ class ForeignReader {
     out_.own = false;
     // Fields of the text that say nothing about what to draw.
     constexpr std::array<std::string_view, 3> kSilent = {"model", "model_hash", "version"};
-    const bool enlarged = std::any_of(settings_.begin(), settings_.end(),
-                                      [](const Setting& s) { return s.name.starts_with("hires"); });
+    const bool enlarged = find_setting(settings_, "hires_resize") != nullptr;
     for (const Setting& setting : settings_) {
       const bool silent = std::find(kSilent.begin(), kSilent.end(), setting.name) != kSilent.end();
       if (silent || is_neutral(setting.name, setting.value)) continue;
-      // There it is of the second pass, not of a picture to start from.
-      const bool of_second_pass = enlarged && setting.name == "strength";
+      // A second pass to a size of its own is not taken over, nor is what belongs to it.
+      const bool of_second_pass =
+          enlarged && (setting.name == "strength" || setting.name.starts_with("hires"));
       if (of_second_pass || !take(setting)) leave_out(setting);
     }
     if (!out_.options.seed) {

@@ -119,8 +119,11 @@ std::pair<std::string, std::string> take_pair(std::string_view& rest) {
 }
 
 void add_pair(const std::string& name, std::string value, Collector& out) {
-  constexpr std::array<std::pair<std::string_view, const char*>, 2> kRenamed = {
-      {{"CFG scale", "guidance_scale"}, {"Denoising strength", "strength"}}};
+  constexpr std::array<std::pair<std::string_view, const char*>, 4> kRenamed = {
+      {{"CFG scale", "guidance_scale"},
+       {"Denoising strength", "strength"},
+       {"Hires upscale", "hires_scale"},
+       {"Tiling", "tile"}}};
   if (name == "Size") {
     const std::size_t x = value.find('x');
     out.add("width", value.substr(0, x));
@@ -128,6 +131,9 @@ void add_pair(const std::string& name, std::string value, Collector& out) {
     return;
   }
   if (name == "Sampler") value = own_sampler(value);
+  if (name == "Tiling" && value == "True") value = "xy";
+  if (name == "Hires upscaler" && value == "Latent") value = "latent";
+  if (name == "Hires upscaler" && value == "Lanczos") value = "image";
   const auto skip = name == "Clip skip" ? parse_integer(value) : std::nullopt;
   // Counted from 1 there, from 0 here.
   if (skip && *skip > 0) value = std::to_string(*skip - 1);
@@ -164,6 +170,12 @@ void add_parameters(const std::string& text, Collector& out) {
     auto [name, value] = take_pair(rest);
     add_pair(name, std::move(value), out);
   }
+  if (find_setting(out.settings, "hires_scale") == nullptr) return;
+  // There the strength is the second pass's, which runs all of its steps.
+  for (Setting& setting : out.settings) {
+    if (setting.name == "strength") setting.name = "hires_strength";
+  }
+  out.add("strength_mode", "exact");
 }
 
 }  // namespace

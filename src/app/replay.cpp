@@ -188,12 +188,22 @@ void read_replay_inputs(Replay& run) {
   }
 }
 
+/// Whether a picture's side is one that was asked for, or what a second pass makes of it: so many
+/// times as much, less what does not make a whole latent.
+bool is_shown(std::int64_t asked, int side, const std::optional<double>& scale) {
+  constexpr double kMostLeftOut = 64;
+  if (!scale) return asked == side;
+  const double most = static_cast<double>(asked) * *scale;
+  return side >= asked && side <= most && side > most - kMostLeftOut;
+}
+
 /// The recorded size must be the picture's own, so that no text asks for more than it shows. A side
 /// that a model or a start picture brought need not be one that may be asked for.
 void check_size(Replay& run) {
   Options& options = run.options;
   if (!run.recorded.own) return;
-  if (options.width != run.image.width || options.height != run.image.height) {
+  if (!is_shown(*options.width, run.image.width, options.hires_scale) ||
+      !is_shown(*options.height, run.image.height, options.hires_scale)) {
     throw Error::input(cat(run.name,
                            ": its settings: /request/width, /request/height: ", *options.width, "x",
                            *options.height, " is not the size of the picture, ", run.image.width,

@@ -19,10 +19,12 @@ constexpr const char* kPixels = "pixels";
 
 /// Where to look when a stage is the first to differ.
 std::string cause_of(const std::string& stage) {
-  constexpr std::array<std::pair<std::string_view, const char*>, 7> kCauses = {{
+  constexpr std::array<std::pair<std::string_view, const char*>, 8> kCauses = {{
       {"tokens", "the prompt in the file or the tokenizer is not the one it was made with"},
       {"embeddings", "look at the text encoder's weights, dtype, and the machine"},
       {"first_latents", "look at seed, size, sampler, and the picture or latents it began with"},
+      {"base_latents",
+       "look at the UNet's weights, the sampler's settings, dtype, threads, machine"},
       {"latents", "look at the UNet's weights, the sampler's settings, dtype, threads, machine"},
       {"picture", "look at the autoencoder's weights, dtype, and the machine"},
       {kFile, "the file's pixels were changed after it was made"},
@@ -71,7 +73,7 @@ Json list_json(const std::vector<Compared>& items) {
 std::vector<Compared> compare_stages(const StageHashes& recorded, const Json& here) {
   std::vector<Compared> out;
   recorded.visit([&](const char* name, const std::string& sha256) {
-    out.push_back({name, sha256, here.value(name, "")});
+    if (!sha256.empty() || here.contains(name)) out.push_back({name, sha256, here.value(name, "")});
   });
   const bool any = std::any_of(out.begin(), out.end(),
                                [](const Compared& stage) { return !stage.recorded.empty(); });

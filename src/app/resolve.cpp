@@ -12,6 +12,7 @@
 #include "ldm/app/check_controls.h"
 #include "ldm/app/check_options.h"
 #include "ldm/app/config_file.h"
+#include "ldm/app/picture_options.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 
@@ -115,8 +116,8 @@ void fill_defaults(Options& options, const GenerationDefaults& model) {
   }
   if (is_image_to_image(options)) {
     defaults.guidance_rescale.reset();
-    defaults.strength_mode = "scaled";
   }
+  if (is_image_to_image(options) || options.hires_scale) defaults.strength_mode = "scaled";
   fill_unset(options, defaults);
   fill_unset(options, built_in_defaults());
   throw_problems(check_size(options.width, options.height));
@@ -150,6 +151,7 @@ Request make_request(const Options& options, const Inputs& inputs) {
   request.depth = inputs.depth;
   add_control(request, options, inputs);
   request.heatmap = options.heatmap.value_or("");
+  set_picture_options(options, request);
   request.class_label = options.class_label;
   request.image_guidance_scale = options.image_guidance_scale.value_or(1.5);
   request.noise_level = static_cast<int>(options.noise_level.value_or(20));

@@ -37,8 +37,9 @@ void TimeLeft::loaded(double parameters, double seconds) {
 
 void TimeLeft::encoded(int pictures, double seconds) { text_.note(pictures, seconds); }
 
-void TimeLeft::stepped(int of, int images, double seconds) {
-  const double work = picture_.steps * images / std::max(1, of);
+void TimeLeft::stepped(int of, int images, double seconds, bool second_pass) {
+  const double pass = second_pass ? picture_.second : picture_.steps - picture_.second;
+  const double work = pass * images / std::max(1, of);
   steps_.note(work, seconds, /*first=*/true);
   left_.steps = std::max(0.0, left_.steps - work);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 
 namespace ldm {
 namespace {
@@ -70,18 +71,22 @@ void filter_rows(std::vector<std::uint8_t>& image, const Box& box, int count, st
   }
 }
 
-/// Calls `visit(to, from)` for each pixel of the grown picture; `from` is the nearest pixel of the
-/// picture, `inside` whether it is that pixel itself.
-template <typename Visit>
-void for_grown(int width, int height, const Margins& m, const Visit& visit) {
-  std::size_t to = 0;
-  for (int y = -m.top; y < height + m.bottom; ++y) {
-    for (int x = -m.left; x < width + m.right; ++x, ++to) {
-      const int column = std::clamp(x, 0, width - 1);
-      const int row = std::clamp(y, 0, height - 1);
-      visit(to, pixels(width, row) + static_cast<std::size_t>(column), column == x && row == y);
+/// Margins of a value, or of the picture's nearest pixels.
+Image grown(const Image& image, const Margins& m, std::optional<std::uint8_t> value) {
+  Image out{image.width + m.left + m.right, image.height + m.top + m.bottom, {}};
+  out.rgb.reserve(3 * pixels(out.width, out.height));
+  for (int y = -m.top; y < image.height + m.bottom; ++y) {
+    for (int x = -m.left; x < image.width + m.right; ++x) {
+      const int column = std::clamp(x, 0, image.width - 1);
+      const int row = std::clamp(y, 0, image.height - 1);
+      const bool inside = column == x && row == y;
+      const std::size_t from = 3 * (pixels(image.width, row) + static_cast<std::size_t>(column));
+      for (std::size_t c = 0; c < 3; ++c) {
+        out.rgb.push_back(inside || !value ? image.rgb[from + c] : *value);
+      }
     }
   }
+  return out;
 }
 
 }  // namespace
@@ -118,23 +123,11 @@ Image composite(const Image& over, const Image& under, const GreyImage& mask) {
 }
 
 Image grown_by_edge(const Image& image, const Margins& margins) {
-  Image out{
-      image.width + margins.left + margins.right, image.height + margins.top + margins.bottom, {}};
-  out.rgb.resize(3 * pixels(out.width, out.height));
-  for_grown(image.width, image.height, margins, [&](std::size_t to, std::size_t from, bool) {
-    for (std::size_t c = 0; c < 3; ++c) out.rgb[3 * to + c] = image.rgb[3 * from + c];
-  });
-  return out;
+  return grown(image, margins, std::nullopt);
 }
 
-GreyImage grown_by_value(const GreyImage& image, const Margins& margins, std::uint8_t value) {
-  GreyImage out{
-      image.width + margins.left + margins.right, image.height + margins.top + margins.bottom, {}};
-  out.grey.resize(pixels(out.width, out.height));
-  for_grown(image.width, image.height, margins, [&](std::size_t to, std::size_t from, bool inside) {
-    out.grey[to] = inside ? image.grey[from] : value;
-  });
-  return out;
+Image grown_by_value(const Image& image, const Margins& margins, std::uint8_t value) {
+  return grown(image, margins, value);
 }
 
 }  // namespace ldm

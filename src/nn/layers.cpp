@@ -11,10 +11,13 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <optional>
+#include <vector>
 
 #include "ldm/kernels/norm.h"
 #include "ldm/kernels/onednn.h"
+#include "ldm/nn/circular.h"
 
 namespace ldm::nn {
 namespace {
@@ -26,6 +29,51 @@ std::optional<at::Tensor> optional(const at::Tensor& tensor) {
 /// Lets a parameter's storage go; its shape and dtype stay readable, since forward follows them.
 void release(const at::Tensor& parameter) {
   parameter.set_data(unallocated(parameter.sizes(), parameter.scalar_type()));
+}
+
+/// The sides along which a convolution of that padding is circular now.
+CircularSides circular_sides(std::int64_t padding) {
+  return padding > 0 ? CircularPadding::now() : CircularSides{};
+}
+
+/// Whole strides that cover the padding.
+std::int64_t frame_strides(std::int64_t stride, std::int64_t padding) {
+  return (padding + stride - 1) / stride;
+}
+
+/// x with its opposite edges around it, so wide that zeros beyond them reach no output that counts:
+/// any form of a convolution with zeros serves then.
+at::Tensor with_frame(at::Tensor x, const CircularSides& sides, std::int64_t stride,
+                      std::int64_t padding) {
+  const std::int64_t width = stride * frame_strides(stride, padding);
+  for (const std::int64_t dim : {std::int64_t{2}, std::int64_t{3}}) {
+    if (!(dim == 2 ? sides.y : sides.x)) continue;
+    std::vector<at::Tensor> parts;
+    // A side may be narrower than the frame: then it comes round more than once.
+    for (std::int64_t left = width; left > 0; left -= x.size(dim)) {
+      const std::int64_t part = std::min(left, x.size(dim));
+      parts.insert(parts.begin(), x.narrow(dim, x.size(dim) - part, part));
+    }
+    parts.push_back(x);
+    for (std::int64_t left = width; left > 0; left -= x.size(dim)) {
+      parts.push_back(x.narrow(dim, 0, std::min(left, x.size(dim))));
+    }
+    x = at::cat(parts, dim);
+  }
+  return x;
+}
+
+/// The outputs of a framed input that belong to the input `x` itself.
+at::Tensor without_frame(at::Tensor output, const at::Tensor& x, const Conv2dImpl& conv,
+                         const CircularSides& sides) {
+  const std::int64_t first = frame_strides(conv.stride, conv.padding);
+  const at::MemoryFormat format = output.suggest_memory_format();
+  for (const std::int64_t dim : {std::int64_t{2}, std::int64_t{3}}) {
+    if (!(dim == 2 ? sides.y : sides.x)) continue;
+    const std::int64_t reach = x.size(dim) + 2 * conv.padding - conv.weight.size(dim);
+    output = output.narrow(dim, first, reach / conv.stride + 1);
+  }
+  return output.contiguous(format);
 }
 
 }  // namespace
@@ -81,6 +129,10 @@ Conv2dImpl::Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels,
 }
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
+  if (const CircularSides sides = circular_sides(padding); sides.x || sides.y) {
+    const CircularPadding zeros({});
+    return without_frame(forward(with_frame(x, sides, stride, padding)), x, *this, sides);
+  }
   if (winograd_.data.defined()) return winograd_conv2d(x, winograd_, bias);
   if (pack_) return forward_packed(x);
   const at::Tensor output =
@@ -89,7 +141,8 @@ at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
 }
 
 at::Tensor Conv2dImpl::forward_add(const at::Tensor& x, const at::Tensor& addend) const {
-  if (!winograd_.data.defined()) return addend + forward(x);
+  const CircularSides sides = circular_sides(padding);
+  if (!winograd_.data.defined() || sides.x || sides.y) return addend + forward(x);
   return winograd_conv2d(x, winograd_, bias, addend);
 }
 

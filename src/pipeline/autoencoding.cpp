@@ -6,6 +6,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "ldm/core/error.h"
 #include "ldm/core/log.h"
@@ -28,6 +29,12 @@ void configure_tiling(models::AutoencoderImpl& vae, VaeTiling wish, int width, i
   vae.use_tiling = wish == VaeTiling::kOn || (wish == VaeTiling::kAuto && large);
 }
 
+void configure_autoencoder(LazyAutoencoder& vae, const Request& request) {
+  models::AutoencoderImpl& model = vae.get();
+  const VaeTiling wish = request.tile.any() ? VaeTiling::kOff : request.vae_tiling;
+  configure_tiling(model, wish, request.width, request.height);
+}
+
 Image fitted_image(const Image& image, int width, int height) {
   if (image.width == width && image.height == height) return image;
   log_info("init-image-resized", cat("the picture is resized from ", image.width, "x", image.height,
@@ -48,7 +55,7 @@ nn::DiagonalGaussian encode_pixels(LazyAutoencoder& vae, const at::Tensor& pixel
 }
 
 at::Tensor sample_posterior(const nn::DiagonalGaussian& posterior, double scaling_factor,
-                            std::vector<ImageRandom>& randoms) {
+                            std::span<ImageRandom> randoms) {
   const c10::InferenceMode inference;
   std::vector<at::Tensor> samples;
   for (ImageRandom& random : randoms) {
@@ -62,7 +69,7 @@ at::Tensor sample_posterior(const nn::DiagonalGaussian& posterior, double scalin
 }
 
 at::Tensor sample_latents(LazyAutoencoder& vae, const at::Tensor& pixels,
-                          std::vector<ImageRandom>& randoms) {
+                          std::span<ImageRandom> randoms) {
   return sample_posterior(encode_pixels(vae, pixels), vae.bare().shape().scaling_factor, randoms);
 }
 

@@ -193,7 +193,7 @@ std::shared_ptr<const Conditioning> make_conditioning(Components& c, const Plan&
                                                       const std::vector<at::Tensor>& contexts,
                                                       std::vector<ImageRandom>& randoms) {
   if (plan.condition == ImageCondition::kMaskedImage || plan.condition == ImageCondition::kImage) {
-    configure_tiling(c.vae.get(), plan.request.vae_tiling, plan.request.width, plan.request.height);
+    configure_autoencoder(c.vae, plan.request);
   }
   const auto conditioning = std::make_shared<Conditioning>();
   conditioning->steering = std::make_shared<Steering>(c, plan);

@@ -152,8 +152,14 @@ std::map<std::string, double> parameter_counts(const Components& c) {
 PictureCost picture_cost(const Components& c, const Plan& plan) {
   const std::int64_t h = plan.latent_shape[1];
   const std::int64_t w = plan.latent_shape[2];
-  return {plan.predictions() * unet_flops(c.unet.bare(), h, w) + control_flops(c, plan),
-          decoder_flops(c.vae.bare(), h, w)};
+  const PictureCost cost = {
+      plan.predictions() * unet_flops(c.unet.bare(), h, w) + control_flops(c, plan),
+      decoder_flops(c.vae.bare(), h, w)};
+  if (!plan.second_pass) return cost;
+  const PictureCost larger = picture_cost(c, *plan.second_pass);
+  // The first pass is decoded, and about as much again is encoded, where the picture is enlarged.
+  const double between = plan.request.hires->by_image ? cost.decode + larger.decode : 0;
+  return {cost.steps + larger.steps, larger.decode + between, larger.steps};
 }
 
 double estimate_seconds(const Components& c, const Plan& plan) {
@@ -167,6 +173,11 @@ double estimate_memory(const Components& c, const Plan& plan) {
   for (const auto& part : c.controlnets) unet += weight_bytes(part->net);
   const double vae = weight_bytes(c.vae);
   const double kept = plan.request.low_memory ? 0.0 : unet;
+  if (plan.second_pass) {
+    Plan larger = *plan.second_pass;
+    larger.request.batch_size = plan.request.batch_size;
+    return estimate_memory(c, larger);
+  }
   return kLibraries + std::max({text, unet + unet_activations(c, plan),
                                 kept + vae + decoder_activations(c, plan)});
 }

@@ -29,7 +29,7 @@ bool says_out_of_memory(std::string_view text) {
 /// Values that the denoiser sees at once for an image.
 double values_of(const Plan& plan) {
   double values = plan.most_branches();
-  for (const std::int64_t size : plan.latent_shape) values *= static_cast<double>(size);
+  for (const std::int64_t size : plan.last_pass().latent_shape) values *= static_cast<double>(size);
   return values;
 }
 
@@ -58,7 +58,7 @@ bool is_out_of_memory(const std::exception& error) {
 }
 
 Error out_of_memory(const Plan& plan, const Execution& execution) {
-  const Request& request = plan.request;
+  const Request& request = plan.last_pass().request;
   std::string hint = "use a smaller --width and --height, --low-memory, --batch-size 1";
   if (request.vae_tiling == VaeTiling::kAuto) hint += ", --vae-tiling on";
   if (execution.dtype == c10::ScalarType::Float) hint += ", --dtype bf16";

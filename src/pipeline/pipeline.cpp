@@ -18,6 +18,7 @@
 #include "ldm/core/text.h"
 #include "ldm/io/hash.h"
 #include "ldm/loading/components.h"
+#include "ldm/nn/circular.h"
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/conditioning.h"
 #include "ldm/pipeline/cost.h"
@@ -93,6 +94,22 @@ std::uint64_t seed_of(std::span<const Plan> plans, const Wanted& image) {
   return request.seed + static_cast<std::uint64_t>(image.index);
 }
 
+/// One run of the loop over a batch.
+struct Pass {
+  const Plan& plan;  ///< of this pass
+  std::span<const Plan> plans;
+  std::span<Wanted> images;
+  int first = 0;      ///< number of the batch's first image in the call
+  at::Tensor before;  ///< final latents of the pass before it; undefined for the first
+};
+
+struct PassStart {
+  std::vector<ImageRandom> randoms;
+  at::Tensor latents;
+  LatentBlend keep;
+  std::shared_ptr<const Conditioning> conditioning;
+};
+
 /// What all images of a batch must agree in, beside the shapes that follow from it.
 auto batch_key(const Plan& plan) {
   const Request& r = plan.request;
@@ -100,7 +117,8 @@ auto batch_key(const Plan& plan) {
                   plan.branches, r.guidance_scale, r.guidance_rescale, r.guidance_start,
                   r.guidance_end, r.pag_scale, r.pag_layers, r.freeu, r.eta, r.width, r.height,
                   r.scheduler.timestep_spacing, r.scheduler.prediction_type,
-                  r.scheduler.rescale_betas_zero_snr, r.vae_tiling, r.low_memory);
+                  r.scheduler.rescale_betas_zero_snr, r.hires, r.tile, r.strength_mode,
+                  r.vae_tiling, r.low_memory);
 }
 
 }  // namespace
@@ -121,6 +139,9 @@ struct Pipeline::Impl {
                const at::Tensor& sample, const Plan& plan, const RunCallbacks& callbacks) const;
   at::Tensor denoise(std::span<const Plan> plans, std::span<Wanted> images, int first,
                      const RunCallbacks& callbacks);
+  PassStart start_pass(const Pass& pass, const PlannedScheduler& planned,
+                       const RunCallbacks& callbacks);
+  at::Tensor run_pass(const Pass& pass, const RunCallbacks& callbacks);
   ImageResult decode(std::span<const Plan> plans, const Wanted& wanted, const at::Tensor& latents,
                      const RunCallbacks& callbacks);
   ImageResult decode_making_room(std::span<const Plan> plans, const Wanted& wanted,
@@ -154,56 +175,83 @@ void Pipeline::Impl::preview(const Scheduler& scheduler, const at::Tensor& predi
 at::Tensor Pipeline::Impl::denoise(std::span<const Plan> plans, std::span<Wanted> images, int first,
                                    const RunCallbacks& callbacks) {
   const Plan& plan = plans[static_cast<std::size_t>(images.front().plan)];
-  const PlannedScheduler planned = make_planned_scheduler(*components, plan);
-  Scheduler& scheduler = *planned.scheduler;
-  if (callbacks.on_stage) callbacks.on_stage(RunStage::kPrepare);
-  std::vector<ImageRandom> randoms;
+  at::Tensor latents = run_pass({plan, plans, images, first, {}}, callbacks);
+  if (!plan.second_pass) return latents;
+  for (std::size_t k = 0; k < images.size(); ++k) {
+    images[k].stages.base_latents = tensor_sha256(latents[static_cast<std::int64_t>(k)]);
+  }
+  return run_pass({*plan.second_pass, plans, images, first, latents}, callbacks);
+}
+
+/// What the loop of a pass begins with.
+PassStart Pipeline::Impl::start_pass(const Pass& pass, const PlannedScheduler& planned,
+                                     const RunCallbacks& callbacks) {
+  const Plan& plan = pass.plan;
+  PassStart start;
   std::vector<at::Tensor> contexts;
-  for (const Wanted& image : images) {
-    randoms.emplace_back(seed_of(plans, image));
+  for (const Wanted& image : pass.images) {
+    start.randoms.emplace_back(seed_of(pass.plans, image));
     contexts.push_back(image.context);
   }
-  const auto condition = [&] { return make_conditioning(*components, plan, contexts, randoms); };
-  std::shared_ptr<const Conditioning> conditioning;
-  if (draws_before_latents(plan.condition)) conditioning = condition();
-  LatentBlend keep;
-  at::Tensor latents =
-      start_latents(*components, plan, planned, images.front().index, randoms, keep);
-  for (std::size_t k = 0; k < images.size(); ++k) {
-    images[k].stages.first_latents = tensor_sha256(latents[static_cast<std::int64_t>(k)]);
+  const auto condition = [&] {
+    return make_conditioning(*components, plan, contexts, start.randoms);
+  };
+  if (draws_before_latents(plan.condition)) start.conditioning = condition();
+  start.latents = start_latents(*components, plan, planned, pass.images.front().index,
+                                start.randoms, pass.before, start.keep);
+  for (std::size_t k = 0; k < pass.images.size() && !pass.before.defined(); ++k) {
+    pass.images[k].stages.first_latents =
+        tensor_sha256(start.latents[static_cast<std::int64_t>(k)]);
   }
-  if (!draws_before_latents(plan.condition)) conditioning = condition();
+  if (!draws_before_latents(plan.condition)) start.conditioning = condition();
   prepare_previews(callbacks);
   if (lean(plan.request)) components->vae.release();
   components->unet.load();
+  return start;
+}
+
+/// Final latents of one pass.
+at::Tensor Pipeline::Impl::run_pass(const Pass& pass, const RunCallbacks& callbacks) {
+  const Plan& plan = pass.plan;
+  const PlannedScheduler planned = make_planned_scheduler(*components, plan);
+  Scheduler& scheduler = *planned.scheduler;
+  if (callbacks.on_stage) callbacks.on_stage(RunStage::kPrepare);
+  const nn::CircularPadding edges({plan.request.tile.x, plan.request.tile.y});
+  PassStart start = start_pass(pass, planned, callbacks);
+  at::Tensor latents = start.latents;
   const c10::InferenceMode inference;
-  if (callbacks.on_denoise_start) callbacks.on_denoise_start();
+  if (callbacks.on_denoise_start && !pass.before.defined()) callbacks.on_denoise_start();
   scheduler.set_begin_index(planned.begin);
   const auto total = static_cast<int>(scheduler.timesteps().size());
   for (int i = planned.begin; i < total; ++i) {
     const Stopwatch watch;
     const double timestep = scheduler.timesteps()[static_cast<std::size_t>(i)];
     const at::Tensor prediction =
-        predict_guided(*components, plan, *conditioning, scheduler.scale_model_input(latents, i),
-                       timestep, i - planned.begin);
+        predict_guided(*components, plan, *start.conditioning,
+                       scheduler.scale_model_input(latents, i), timestep, i - planned.begin);
     at::Tensor noise;
     if (scheduler.needs_noise(i)) {
-      noise = randn_each(randoms, plan.latent_shape).to(latents.device());
+      noise = randn_each(start.randoms, plan.latent_shape).to(latents.device());
     }
     const at::Tensor sample = std::exchange(latents, scheduler.step(prediction, i, latents, noise));
-    if (keep) latents = keep(latents, scheduler, i + 1);
+    if (start.keep) latents = start.keep(latents, scheduler, i + 1);
     synchronize(components->execution);
     check_finite(latents, cat("the latents at step ", i - planned.begin + 1), kHalfHint);
     step_seconds.push_back(watch.seconds());
     preview(scheduler, prediction, i, sample, plan, callbacks);
-    const StepInfo info{
-        i - planned.begin, total - planned.begin, first, static_cast<int>(images.size()),
-        timestep,          step_seconds.back()};
+    StepInfo info;
+    info.second_pass = pass.before.defined();
+    info.index = i - planned.begin;
+    info.of = total - planned.begin;
+    info.first_image = pass.first;
+    info.images = static_cast<int>(pass.images.size());
+    info.timestep = timestep;
+    info.seconds = step_seconds.back();
     if (callbacks.on_step && !callbacks.on_step(info)) {
       throw Error::stopped(ErrorCode::kInterrupted, "interrupted");
     }
   }
-  take_heat(*conditioning, images);
+  take_heat(*start.conditioning, pass.images);
   return latents;
 }
 
@@ -234,10 +282,10 @@ ImageResult Pipeline::Impl::decode(std::span<const Plan> plans, const Wanted& wa
                                    const at::Tensor& latents, const RunCallbacks& callbacks) {
   if (callbacks.on_stage) callbacks.on_stage(RunStage::kDecode);
   const Plan& plan = plans[static_cast<std::size_t>(wanted.plan)];
-  const Request& request = plan.request;
   components->vae.load();
   const Stopwatch watch;
-  configure_tiling(components->vae.get(), request.vae_tiling, request.width, request.height);
+  configure_autoencoder(components->vae, plan.last_pass().request);
+  const nn::CircularPadding edges({plan.request.tile.x, plan.request.tile.y});
   ImageResult result;
   result.plan = wanted.plan;
   result.index = wanted.index;

@@ -12,13 +12,12 @@
 #include "ldm/pipeline/heatmap.h"
 #include "ldm/pipeline/planned_scheduler.h"
 #include "ldm/pipeline/repainting.h"
+#include "ldm/pipeline/second_pass.h"
 #include "ldm/pipeline/steering.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
 namespace {
-
-constexpr std::int64_t kMostPixels = 64LL << 20;
 
 /// Collects everything wrong with a request, to be said at once.
 class Faults {
@@ -99,6 +98,14 @@ void check_init_latents(const Request& request, const Plan& plan, Faults& faults
   }
 }
 
+void check_hires(const HiresPass& hires, Faults& faults) {
+  if (!(hires.scale >= 1)) faults.add("hires_scale must be 1 or more");
+  if (!(hires.strength >= 0 && hires.strength <= 1)) {
+    faults.add("hires_strength must be within 0…1");
+  }
+  if (hires.steps < 0) faults.add("hires_steps must not be negative");
+}
+
 void check_numbers(const Request& request, Faults& faults) {
   if (request.num_images < 1) faults.add("the number of images must be at least 1");
   if (request.batch_size < 0) faults.add("the batch size must not be negative");
@@ -111,6 +118,10 @@ void check_numbers(const Request& request, Faults& faults) {
     faults.add("strength must be within 0…1");
   }
   if (!(request.mask_blur >= 0)) faults.add("mask_blur must be 0 or more");
+  if (request.hires) check_hires(*request.hires, faults);
+  if (request.tile.any() && request.vae_tiling == VaeTiling::kOn) {
+    faults.add("a seamless picture cannot be decoded in tiles");
+  }
   if (!std::isfinite(request.image_guidance_scale)) {
     faults.add("image_guidance_scale must be finite");
   }
@@ -121,7 +132,7 @@ void check_condition(const Request& request, ImageCondition condition, const Com
                      Faults& faults) {
   const bool masked = condition == ImageCondition::kMaskedImage;
   const bool depth = condition == ImageCondition::kDepth;
-  if (masked && (!request.mask || !request.init_image)) {
+  if (masked && (!(request.mask || request.outpaint) || !request.init_image)) {
     faults.add("this inpainting model needs --init-image and --mask");
   }
   if (condition == ImageCondition::kImage && !request.init_image) {
@@ -131,10 +142,15 @@ void check_condition(const Request& request, ImageCondition condition, const Com
     faults.add("this upscaler needs --init-image, the small picture");
   }
   if (depth && !request.depth) faults.add("this model needs --depth, a picture of the depth");
-  if (request.mask && !masked && condition != ImageCondition::kNone) {
+  const bool repaints = request.mask || request.outpaint;
+  if (repaints && !masked && condition != ImageCondition::kNone) {
     faults.add("--mask needs an ordinary or an inpainting model, this one reads another picture");
   }
-  if (request.mask && !request.init_image) faults.add("--mask needs --init-image");
+  if (repaints && !request.init_image) faults.add("--mask and --outpaint need --init-image");
+  const bool starts = request.init_image || request.use_strength;
+  if (request.hires && (starts || condition != ImageCondition::kNone)) {
+    faults.add("--hires-scale works for text to image only");
+  }
   if (request.depth && !depth) faults.add("--depth needs a depth-to-image model (5 channels)");
   if (condition == ImageCondition::kLowResImage) {
     const std::int64_t levels = c.unet.bare().shape().num_classes;
@@ -222,6 +238,18 @@ void find_heatmap_word(Plan& plan, const Components& c) {
   }
 }
 
+/// The sampler's steps, into a plan that says where they start.
+void plan_steps(const Components& c, Plan& plan) {
+  const PlannedScheduler planned = make_planned_scheduler(c, plan);
+  plan.request.sampler = planned.row->name;
+  plan.scheduler_class = planned.row->diffusers_class;
+  const auto& timesteps = planned.scheduler->timesteps();
+  const auto& sigmas = planned.scheduler->sigmas();
+  plan.timesteps.assign(timesteps.begin() + planned.begin, timesteps.end());
+  plan.sigmas.assign(sigmas.begin() + planned.begin, sigmas.end());
+  plan.steps = static_cast<int>(plan.timesteps.size());
+}
+
 }  // namespace
 
 bool Plan::guides_at(int k) const {
@@ -265,6 +293,8 @@ Plan make_plan(const Components& c, const Request& request) {
   check_prompt_kind(resolved, c, faults);
   for (const std::string& fault : steering_faults(resolved, c)) faults.add(fault);
   for (const std::string& fault : control_faults(resolved, c)) faults.add(fault);
+  faults.throw_if_any();
+  grow_canvas(resolved, static_cast<int>(c.vae.bare().shape().downsampling));
   resolve_size(resolved, plan.condition, c, faults);
   const models::AutoencoderShape vae = c.vae.bare().shape();
   plan.latent_shape = {vae.latent_channels, resolved.height / vae.downsampling,
@@ -276,18 +306,16 @@ Plan make_plan(const Components& c, const Request& request) {
   if (!resolved.strength) resolved.strength = resolved.mask ? 1.0 : 0.8;
   prepare_repainting(plan);
   plan.branches = count_branches(resolved, plan.condition, c);
-  const PlannedScheduler planned = make_planned_scheduler(c, plan);
-  resolved.sampler = planned.row->name;
-  plan.scheduler_class = planned.row->diffusers_class;
-  const auto& timesteps = planned.scheduler->timesteps();
-  const auto& sigmas = planned.scheduler->sigmas();
-  plan.timesteps.assign(timesteps.begin() + planned.begin, timesteps.end());
-  plan.sigmas.assign(sigmas.begin() + planned.begin, sigmas.end());
-  plan.steps = static_cast<int>(plan.timesteps.size());
+  plan_steps(c, plan);
   if (resolved.batch_size == 0) resolved.batch_size = default_batch_size(c);
   resolved.batch_size = std::min(resolved.batch_size, resolved.num_images);
   resolve_prompts(plan, c);
   find_heatmap_word(plan, c);
+  if (resolved.hires) {
+    Plan second = second_pass_of(plan, vae.downsampling);
+    plan_steps(c, second);
+    plan.second_pass = std::make_shared<Plan>(std::move(second));
+  }
   plan.memory_bytes = estimate_memory(c, plan);
   return plan;
 }

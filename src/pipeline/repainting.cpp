@@ -5,20 +5,22 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
+#include <algorithm>
 #include <memory>
+#include <tuple>
 #include <utility>
 
 #include "ldm/core/error.h"
+#include "ldm/core/log.h"
 #include "ldm/core/text.h"
 #include "ldm/io/resize.h"
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
+namespace {
 
-void prepare_repainting(Plan& plan) {
-  Request& request = plan.request;
-  if (!request.mask) return;
+void check_mask_size(const Request& request) {
   const Image& mask = *request.mask;
   const Image& start = *request.init_image;
   if (mask.width != start.width || mask.height != start.height) {
@@ -26,6 +28,53 @@ void prepare_repainting(Plan& plan) {
                            " pixels, the picture that it masks ", start.width, "x", start.height),
                        "make the mask as large as the init image");
   }
+}
+
+/// Adds to one of two margins what makes a side whole; 0 where nothing is missing.
+int round_up(int side, int& before, int& after, int unit) {
+  const int missing = (unit - (side + before + after) % unit) % unit;
+  (before > 0 && after == 0 ? before : after) += missing;
+  return missing;
+}
+
+}  // namespace
+
+void grow_canvas(Request& request, int unit) {
+  if (!request.outpaint) return;
+  const Image& start = *request.init_image;
+  Margins margins = *request.outpaint;
+  const int more_x = round_up(start.width, margins.left, margins.right, unit);
+  const int more_y = round_up(start.height, margins.top, margins.bottom, unit);
+  const std::uint8_t painted = request.invert_mask ? 0 : 255;
+  if (request.mask) check_mask_size(request);
+  Image mask = request.mask ? *request.mask : start;
+  if (!request.mask) {
+    std::fill(mask.rgb.begin(), mask.rgb.end(), static_cast<std::uint8_t>(255 - painted));
+  }
+  request.mask = std::make_shared<Image>(grown_by_value(mask, margins, painted));
+  request.init_image = std::make_shared<Image>(grown_by_edge(start, margins));
+  const Image& canvas = *request.init_image;
+  if (more_x + more_y > 0) {
+    log_info("canvas-rounded",
+             cat("the canvas grows by ", more_x, " pixels more in width and ", more_y,
+                 " in height, to ", canvas.width, "x", canvas.height, ", multiples of ", unit));
+  }
+  for (const auto& [flag, asked, given] :
+       {std::tuple("--width ", request.width, canvas.width),
+        std::tuple("--height ", request.height, canvas.height)}) {
+    if (asked == 0 || asked == given) continue;
+    throw Error::usage(cat("--outpaint gives ", canvas.width, "x", canvas.height, ", ", flag, asked,
+                           " asks for another size"),
+                       "leave out --width and --height");
+  }
+}
+
+void prepare_repainting(Plan& plan) {
+  Request& request = plan.request;
+  if (!request.mask) return;
+  check_mask_size(request);
+  const Image& mask = *request.mask;
+  const Image& start = *request.init_image;
   if (start.width != request.width || start.height != request.height) {
     request.init_image =
         std::make_shared<Image>(fitted_image(start, request.width, request.height));

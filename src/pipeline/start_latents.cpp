@@ -12,22 +12,26 @@
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/planned_scheduler.h"
 #include "ldm/pipeline/repainting.h"
+#include "ldm/pipeline/second_pass.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
 
 at::Tensor start_latents(Components& c, const Plan& plan, const PlannedScheduler& planned,
-                         int first, std::vector<ImageRandom>& randoms, LatentBlend& keep) {
+                         int first, std::vector<ImageRandom>& randoms, const at::Tensor& before,
+                         LatentBlend& keep) {
   const Request& request = plan.request;
   const c10::Device device = c.execution.device;
   const auto count = static_cast<int>(randoms.size());
   const Scheduler& scheduler = *planned.scheduler;
   at::Tensor clean;
   std::optional<nn::DiagonalGaussian> posterior;
-  if (request.init_latents) {
+  if (before.defined()) {
+    clean = enlarged_latents(c, plan, before, randoms);
+  } else if (request.init_latents) {
     clean = latents_to_tensor(*request.init_latents, first, count).to(device);
   } else if (plan.image_to_image || plan.blends()) {
-    configure_tiling(c.vae.get(), request.vae_tiling, request.width, request.height);
+    configure_autoencoder(c.vae, request);
     posterior =
         encode_pixels(c.vae, fitted_pixels(*request.init_image, request.width, request.height));
     clean = sample_posterior(*posterior, c.vae.bare().shape().scaling_factor, randoms);

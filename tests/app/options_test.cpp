@@ -121,7 +121,8 @@ TEST_CASE("seeds span 64 bits") {
 }
 
 TEST_CASE("numbers are whole strings, finite and in range") {
-  for (const std::string bad : {"nan", "inf", "-inf", "1e999", "7,5", "7.5x", "", "1e308", "-1"}) {
+  for (const std::string bad :
+       {"nan", "inf", "-inf", "1e999", "7,5", "7.5x", "", "1e308", "-1e4"}) {
     CHECK(refused({"--guidance-scale", bad}).code() == ErrorCode::kUsage);
   }
   for (const std::string bad : {"0", "-3", "1001", "2.5", "99999999999999999999", "ten"}) {

@@ -26,6 +26,8 @@ RunFacts facts_of(const Options& options, const Inputs& inputs, ImageCondition c
   plan.condition = condition;
   plan.image_to_image = inputs.init_image != nullptr || plan.request.use_strength;
   if (!plan.request.strength) plan.request.strength = 0.8;
+  if (options.mask || options.outpaint) plan.mask = std::make_shared<GreyImage>();
+  if (plan.request.hires) plan.second_pass = std::make_shared<Plan>(plan);
   plan.prompt.ids = {1, 2, 3};
   facts.model_name = "default";
   facts.execution = {"cpu", "A CPU", "fp32", "AVX2", 2};
@@ -57,7 +59,7 @@ void check_round_trip(const Options& options, const Inputs& inputs = {},
   ImageResult result;
   result.index = 2;
   result.seed = *options.seed + 2;
-  result.stages = {kHash, kHash, kHash, kHash, kHash};
+  result.stages = {kHash, kHash, kHash, kHash, kHash, kHash};
   const auto text = picture_text(MetadataMode::kFull, facts, result);
   INFO(text[1].value);
   const RecordedPicture recorded = read_recorded_picture(text, "a.png");
@@ -112,6 +114,14 @@ TEST_CASE("a request comes back from a picture whatever its options") {
       [](Options& o) { o.clip_skip = 2; },
       [](Options& o) { o.long_prompt = "error"; },
       [](Options& o) { o.vae_tiling = "on"; },
+      [](Options& o) { o.hires_scale = 1.5; },
+      [](Options& o) {
+        o.hires_scale = 2;
+        o.hires_strength = 0.3;
+        o.hires_steps = 7;
+        o.hires_upscaler = "image";
+        o.strength_mode = "exact";
+      },
       [](Options& o) { o.vae_tiling = "off"; },
       [](Options& o) { o.low_memory = true; }};
   for (const std::string& sampler : sampler_names()) {
@@ -129,6 +139,14 @@ TEST_CASE("a request comes back from a picture whatever its options") {
   }
 }
 
+TEST_CASE("seamless sides come back") {
+  for (const char* sides : {"x", "y", "xy"}) {
+    Options options = complete();
+    options.tile = sides;
+    check_round_trip(options, texts(options));
+  }
+}
+
 TEST_CASE("what only some models read comes back too") {
   Options options = complete();
   options.init_image = "photo.png";
@@ -141,7 +159,13 @@ TEST_CASE("what only some models read comes back too") {
   for (const bool inverted : {false, true}) {
     options.invert_mask = inverted;
     check_round_trip(options, with_picture(options), ImageCondition::kMaskedImage);
+    options.mask_blur = 2.5;
+    check_round_trip(options, with_picture(options));
   }
+  Options grown = complete();
+  grown.init_image = "photo.png";
+  grown.outpaint = "0,8,16,0";
+  check_round_trip(grown, with_picture(grown));
   Options edit = complete();
   edit.image_guidance_scale = 1.25;
   check_round_trip(edit, texts(edit), ImageCondition::kImage);
@@ -163,7 +187,7 @@ Json settings() {
   const Options options = complete();
   ImageResult result;
   result.seed = 7;
-  result.stages = {kHash, kHash, kHash, kHash, kHash};
+  result.stages = {kHash, kHash, kHash, kHash, kHash, kHash};
   RunFacts facts = facts_of(options, with_picture(options), ImageCondition::kNone);
   facts.loras = {{"ink.safetensors", kHash, 0.5, 3}};
   facts.vae_name = "vae";
@@ -279,9 +303,16 @@ TEST_CASE("other tools' text gives its settings and says what is left out") {
   CHECK(recorded.options.height == 768);
   CHECK(recorded.options.clip_skip == 1);
   CHECK_FALSE(recorded.options.strength);
-  CHECK(recorded.notes == std::vector<std::string>{"schedule_type: \"Karras\" is not taken over",
-                                                   "strength: \"0.5\" is not taken over",
-                                                   "hires_upscale: \"2\" is not taken over"});
+  CHECK(recorded.options.hires_scale == 2);
+  CHECK(recorded.options.hires_strength == 0.5);
+  CHECK(recorded.options.strength_mode == "exact");
+  CHECK(recorded.notes == std::vector<std::string>{"schedule_type: \"Karras\" is not taken over"});
+  const RecordedPicture resized = foreign(
+      "x\nSteps: 2, Sampler: DDIM, CFG scale: 7, Seed: 5, Size: 64x64, Denoising strength: 0.5, "
+      "Hires resize: 96x96, Hires upscaler: Latent");
+  CHECK_FALSE(resized.options.strength);
+  CHECK_FALSE(resized.options.hires_upscaler);
+  CHECK(resized.notes.size() == 3);
   const RecordedPicture little = foreign("x [y]\nSteps: 0, Seed: 1, Sampler: Other");
   CHECK(little.notes.size() == 6);
   CHECK_FALSE(little.options.sampler);
@@ -334,8 +365,9 @@ TEST_CASE("a replay's verdict names the first stage and what else differs") {
         "different: unet weights aaaaaaaaaa… (recorded cccccccccc…), isa AVX2 (recorded AVX512)");
   const Json event = replay_event(report, "a.png");
   CHECK(event["first_difference"] == "latents");
-  CHECK(event["stages"][3]["name"] == "latents");
-  CHECK(event["stages"][3]["same"] == false);
+  CHECK(event["stages"][3]["name"] == "base_latents");
+  CHECK(event["stages"][4]["name"] == "latents");
+  CHECK(event["stages"][4]["same"] == false);
   CHECK(event["stages"][2]["same"] == true);
 }
 

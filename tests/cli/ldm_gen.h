@@ -56,6 +56,13 @@ inline nlohmann::json settings_of(const std::filesystem::path& path) {
   return nullptr;
 }
 
+/// A PNG file of a picture.
+inline void write_png(const TempDir& dir, const std::string& name, const Image& image,
+                      const std::vector<PngText>& text = {}) {
+  const std::vector<std::byte> png = encode_png(image, text);
+  dir.write(name, {reinterpret_cast<const char*>(png.data()), png.size()});
+}
+
 /// The largest difference in a channel of two pictures; 256 where their sizes differ.
 inline int largest_difference(const Image& a, const Image& b) {
   if (a.rgb.size() != b.rgb.size()) return 256;

@@ -40,12 +40,6 @@ void check_identical(const ProgramResult& result) {
   CHECK(has(result.err, ": identical\n"));
 }
 
-void write_png(const TempDir& dir, const std::string& name, const Image& image,
-               const std::vector<PngText>& text = {}) {
-  const std::vector<std::byte> png = encode_png(image, text);
-  dir.write(name, {reinterpret_cast<const char*>(png.data()), png.size()});
-}
-
 /// The picture of a file under other text.
 void with_text(const TempDir& dir, const std::string& from, const std::string& to,
                const std::vector<PngText>& text) {

@@ -46,8 +46,9 @@ TEST_CASE("a picture grows by its edge, a mask by a value") {
   const std::vector<std::uint8_t> row = {1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6, 4, 5, 6};
   CHECK(std::equal(row.begin(), row.end(), grown.rgb.begin()));
   CHECK(std::equal(row.begin(), row.end(), grown.rgb.begin() + 15));
-  const GreyImage mask = grown_by_value({2, 1, {7, 8}}, {1, 1, 0, 0}, 255);
-  CHECK(mask.grey == std::vector<std::uint8_t>{255, 255, 255, 255, 7, 8});
+  const Image mask = grown_by_value({1, 1, {7, 8, 9}}, {1, 1, 0, 0}, 255);
+  CHECK(mask.rgb ==
+        std::vector<std::uint8_t>{255, 255, 255, 255, 255, 255, 255, 255, 255, 7, 8, 9});
 }
 
 }  // namespace ldm

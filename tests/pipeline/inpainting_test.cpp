@@ -17,13 +17,6 @@
 namespace ldm {
 namespace {
 
-Pipeline open_pipeline(const std::string& model) {
-  ExecutionRequest execution;
-  execution.device = "cpu";
-  execution.dtype = "fp32";
-  return Pipeline(open_components(open_model(test::test_file("golden/runs/" + model)), execution));
-}
-
 Request request_of(const nlohmann::json& case_, const test::Golden& golden) {
   Request request;
   request.prompt = case_.at("prompt");
@@ -43,20 +36,12 @@ Request request_of(const nlohmann::json& case_, const test::Golden& golden) {
   return request;
 }
 
-std::vector<ImageResult> run(Pipeline& pipeline, const Request& request) {
-  std::vector<ImageResult> results;
-  RunCallbacks callbacks;
-  callbacks.on_image = [&](ImageResult&& result) { results.push_back(std::move(result)); };
-  pipeline.run(pipeline.plan(request), callbacks);
-  return results;
-}
-
 }  // namespace
 
 TEST_CASE("repainting with ordinary models equals the public pipeline", "[golden]") {
   const test::Golden golden("inpainting");
-  Pipeline sd1 = open_pipeline("sd1");
-  Pipeline sd2 = open_pipeline("sd2");
+  Pipeline sd1 = test::open_tiny("sd1");
+  Pipeline sd2 = test::open_tiny("sd2");
   int cases = 0;
   for (const auto& [key, text] : golden.metadata) {
     if (!key.starts_with("case.")) continue;
@@ -64,18 +49,13 @@ TEST_CASE("repainting with ordinary models equals the public pipeline", "[golden
     const std::string name = key.substr(5);
     const auto case_ = nlohmann::json::parse(text);
     const Request request = request_of(case_, golden);
-    const auto results = run(case_.value("model", "sd1") == "sd1" ? sd1 : sd2, request);
+    const auto results = test::run(case_.value("model", "sd1") == "sd1" ? sd1 : sd2, request);
     REQUIRE(results.size() == 1);
     test::expect_close(latents_to_tensor(results[0].latents, 0, 1), golden.at(name + ".latents"),
                        1e-4, "latents");
     if (golden.has(name + ".image")) {
       const auto expected = test::image_of(golden.at(name + ".image"));
-      REQUIRE(results[0].image.rgb.size() == expected->rgb.size());
-      int most = 0;
-      for (std::size_t i = 0; i < expected->rgb.size(); ++i) {
-        most = std::max(most, std::abs(results[0].image.rgb[i] - expected->rgb[i]));
-      }
-      CHECK(most <= 1);
+      CHECK(test::largest_difference(results[0].image, *expected) <= 1);
     }
     ++cases;
   }
@@ -84,7 +64,7 @@ TEST_CASE("repainting with ordinary models equals the public pipeline", "[golden
 
 TEST_CASE("what the mask keeps is kept to the byte, with every sampler, in both readings") {
   const test::Golden golden("inpainting");
-  Pipeline pipeline = open_pipeline("sd1");
+  Pipeline pipeline = test::open_tiny("sd1");
   const auto blurred = nlohmann::json::parse(golden.metadata.at("case.blurred"));
   for (const SamplerEntry& row : samplers()) {
     for (const StrengthMode mode : {StrengthMode::kScaled, StrengthMode::kExact}) {
@@ -95,7 +75,7 @@ TEST_CASE("what the mask keeps is kept to the byte, with every sampler, in both 
       request.strength = mode == StrengthMode::kScaled ? 1.0 : 0.6;
       request.strength_mode = mode;
       const Plan plan = pipeline.plan(request);
-      const auto results = run(pipeline, request);
+      const auto results = test::run(pipeline, request);
       REQUIRE(results.size() == 1);
       const Image& image = results[0].image;
       std::size_t kept = 0;
@@ -118,16 +98,16 @@ TEST_CASE("what the mask keeps is kept to the byte, with every sampler, in both 
 
 TEST_CASE("an image repainted in a batch is the image repainted alone") {
   const test::Golden golden("inpainting");
-  Pipeline pipeline = open_pipeline("sd1");
+  Pipeline pipeline = test::open_tiny("sd1");
   Request request = request_of(nlohmann::json::parse(golden.metadata.at("case.part")), golden);
   request.sampler = "euler-a";
   request.num_images = 3;
   request.batch_size = 3;
-  const auto together = run(pipeline, request);
+  const auto together = test::run(pipeline, request);
   request.num_images = 1;
   for (std::uint64_t k = 0; k < 3; ++k) {
     request.seed = 7 + k;
-    const auto alone = run(pipeline, request);
+    const auto alone = test::run(pipeline, request);
     CHECK(alone[0].stages.first_latents == together[k].stages.first_latents);
     test::expect_close(latents_to_tensor(together[k].latents, 0, 1),
                        latents_to_tensor(alone[0].latents, 0, 1), 1e-5, "latents");
@@ -136,11 +116,11 @@ TEST_CASE("an image repainted in a batch is the image repainted alone") {
 
 TEST_CASE("strength 0 keeps the picture, a mask of another size is refused by both sizes") {
   const test::Golden golden("inpainting");
-  Pipeline pipeline = open_pipeline("sd1");
+  Pipeline pipeline = test::open_tiny("sd1");
   Request request = request_of(nlohmann::json::parse(golden.metadata.at("case.default")), golden);
   request.strength = 0.0;
   CHECK(pipeline.plan(request).timesteps.empty());
-  CHECK(run(pipeline, request).size() == 1);
+  CHECK(test::run(pipeline, request).size() == 1);
   request.mask = test::image_of(golden.at("mask.77"));
   try {
     pipeline.plan(request);

@@ -28,9 +28,13 @@ struct Options {
   std::optional<std::int64_t> batch_size;
   std::optional<std::string> prompt_syntax;
   std::optional<std::string> long_prompt;
-
   std::optional<std::int64_t> width;
   std::optional<std::int64_t> height;
+  std::optional<std::string> tile;
+  std::optional<double> hires_scale;
+  std::optional<double> hires_strength;
+  std::optional<std::int64_t> hires_steps;
+  std::optional<std::string> hires_upscaler;
 
   std::optional<std::int64_t> steps;
   std::optional<double> guidance_scale;
@@ -54,6 +58,7 @@ struct Options {
   std::optional<std::string> mask;
   std::optional<double> mask_blur;
   std::optional<bool> invert_mask;
+  std::optional<std::string> outpaint;
   std::optional<std::string> depth;
   std::optional<std::vector<std::string>> control_image;
   std::optional<std::vector<std::string>> canny;

@@ -22,6 +22,7 @@ struct ProgressState {
   int step = 0;    ///< UNet calls done in this batch
   int steps = 1;   ///< UNet calls a batch
   bool decoding = false;
+  bool second_pass = false;       ///< whether the step is the second pass's
   double step_s = 0;              ///< seconds of the last UNet call
   std::optional<double> image_s;  ///< seconds a picture, on the average of the run
   std::optional<double> left_s;   ///< until the run ends

@@ -33,8 +33,8 @@ class TimeLeft {
   void loaded(double parameters, double seconds);
   /// The text of as many pictures.
   void encoded(int pictures, double seconds);
-  /// One UNet call of `of` for `images` pictures.
-  void stepped(int of, int images, double seconds);
+  /// One UNet call of `of` for `images` pictures, in the first or the second pass.
+  void stepped(int of, int images, double seconds, bool second_pass = false);
   void decoded(double seconds);
 
   /// Of the weights that are still to be read. Before any was, 4 GB of fp32 are taken to need 10 s.

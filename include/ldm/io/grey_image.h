@@ -40,6 +40,6 @@ struct Margins {
 Image grown_by_edge(const Image& image, const Margins& margins);
 
 /// The picture with margins of one value around it.
-GreyImage grown_by_value(const GreyImage& image, const Margins& margins, std::uint8_t value);
+Image grown_by_value(const Image& image, const Margins& margins, std::uint8_t value);
 
 }  // namespace ldm

@@ -19,12 +19,13 @@ struct Components;
 
 /// One UNet call just finished (all images of the current batch together).
 struct StepInfo {
-  int index = 0;        ///< 0-based within the batch
-  int of = 0;           ///< steps a batch
-  int first_image = 0;  ///< number of the batch's first image among all of the call
-  int images = 1;       ///< images in the batch
-  double timestep = 0;  ///< training step the UNet was asked about
-  double seconds = 0;   ///< wall time of this step
+  bool second_pass = false;  ///< whether it is the second pass's
+  int index = 0;             ///< 0-based within the batch
+  int of = 0;                ///< steps a batch in this pass
+  int first_image = 0;       ///< number of the batch's first image among all of the call
+  int images = 1;            ///< images in the batch
+  double timestep = 0;       ///< training step the UNet was asked about
+  double seconds = 0;        ///< wall time of this step
 };
 
 /// One finished picture.
@@ -57,15 +58,20 @@ enum class RunStage {
 struct PictureCost {
   double steps = 0;   ///< all UNet calls
   double decode = 0;  ///< the autoencoder
+  double second = 0;  ///< of the steps, those of a second pass
 
   PictureCost& operator+=(const PictureCost& other) {
     steps += other.steps;
+    second += other.second;
     decode += other.decode;
     return *this;
   }
-  PictureCost operator*(int pictures) const { return {steps * pictures, decode * pictures}; }
+  PictureCost operator*(int pictures) const {
+    return {steps * pictures, decode * pictures, second * pictures};
+  }
   PictureCost& operator-=(const PictureCost& other) {
     steps -= other.steps;
+    second -= other.second;
     decode -= other.decode;
     return *this;
   }

@@ -11,9 +11,15 @@ namespace ldm {
 
 class Scheduler;
 
+/// Puts the new canvas of `outpaint` around the init picture, which repeats its edge there, and
+/// makes it part of the mask. The canvas is rounded up to whole latents of `unit` pixels, at the
+/// right and bottom unless only the left or top grows, with a note in the log. Throws
+/// Error::usage where a size is asked for that the canvas does not have.
+void grow_canvas(Request& request, int unit);
+
 /// Fills in `plan.mask` and fits the init picture to the plan's size, where a request has a mask:
 /// resized (Lanczos), made grey, inverted if asked for, blurred. Throws Error::input for a mask of
-/// another size than the init picture's.
+/// another size than the init picture's, as `grow_canvas` does.
 void prepare_repainting(Plan& plan);
 
 /// 1 where the mask is 128 or more, else 0, as fp32 [1, 1, H, W] on the CPU (diffusers'

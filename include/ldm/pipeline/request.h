@@ -28,6 +28,26 @@ struct LatentsData {
   std::vector<float> values;
 };
 
+/// A second pass over the finished latents at a larger size (A1111's "hires. fix").
+struct HiresPass {
+  double scale = 2;       ///< 1 or more, of the first pass's sides
+  double strength = 0.7;  ///< 0…1, read as `Request::strength_mode` says
+  int steps = 0;          ///< 0: as the first pass
+  bool by_image = false;  ///< enlarges the picture rather than the latents
+  bool operator==(const HiresPass&) const = default;
+};
+
+/// Along which sides a picture continues at its opposite edge.
+struct SeamlessSides {
+  bool x = false;
+  bool y = false;
+  bool any() const { return x || y; }
+  bool operator==(const SeamlessSides&) const = default;
+};
+
+/// Most pixels of a picture.
+inline constexpr std::int64_t kMostPixels = 64LL << 20;
+
 /// Fields of the model's scheduler_config.json that a request replaces.
 struct SchedulerOverrides {
   std::optional<std::string> timestep_spacing;  ///< leading, trailing, linspace
@@ -73,6 +93,10 @@ struct Request {
   std::shared_ptr<const Image> mask;
   bool invert_mask = false;
   double mask_blur = 0;  ///< standard deviation in pixels of the finished picture
+  /// New canvas around the init picture, painted as the mask's white is.
+  std::optional<Margins> outpaint;
+  std::optional<HiresPass> hires;  ///< text to image only
+  SeamlessSides tile;
   /// Brighter is nearer; models whose UNet reads depth.
   std::shared_ptr<const Image> depth;
   std::vector<ControlImage> control_images;  ///< one a ControlNet, in their order
@@ -111,7 +135,7 @@ struct Plan {
   std::string scheduler_class;               ///< diffusers' class name of the sampler
   std::vector<double> timesteps;             ///< one an UNet call that will be made
   std::vector<double> sigmas;                ///< one a UNet call, then the final one
-  int steps = 0;                             ///< UNet calls a batch: timesteps.size()
+  int steps = 0;                             ///< UNet calls a batch in this pass: timesteps.size()
   ImageCondition condition = ImageCondition::kNone;
   bool image_to_image = false;  ///< whether the latents start from the init image or latents
   std::shared_ptr<const GreyImage> mask;  ///< 255 is repainted; null: nothing is kept
@@ -128,6 +152,12 @@ struct Plan {
   double predictions() const;
   /// The most predictions that one call makes for an image.
   int most_branches() const { return branches + (perturbed() ? 1 : 0); }
+
+  std::shared_ptr<const Plan> second_pass;  ///< what follows at the larger size; null without
+  /// The pass that gives the picture.
+  const Plan& last_pass() const { return second_pass ? *second_pass : *this; }
+  /// Of all passes, a batch.
+  int unet_calls() const { return steps + (second_pass ? second_pass->steps : 0); }
 
   double seconds = 0;       ///< estimated, where Pipeline::estimate_seconds filled it in
   double memory_bytes = 0;  ///< estimated peak of host memory (or device memory on CUDA)

@@ -17,6 +17,7 @@ struct StageHashes {
   std::string tokens;         ///< `tokens_sha256`
   std::string embeddings;     ///< [branches, S, D] in the denoiser's dtype, the unconditional first
   std::string first_latents;  ///< [C, h, w] fp32 that the sampler starts from
+  std::string base_latents;   ///< [C, h, w] fp32 that the first of two passes gave
   std::string latents;        ///< [C, h, w] fp32 as they leave the sampler
   std::string picture;        ///< 8-bit RGB, [H, W, 3]
 
@@ -25,6 +26,7 @@ struct StageHashes {
     v("tokens", tokens);
     v("embeddings", embeddings);
     v("first_latents", first_latents);
+    v("base_latents", base_latents);
     v("latents", latents);
     v("picture", picture);
   }

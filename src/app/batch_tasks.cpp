@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "ldm/app/option_values.h"
 #include "ldm/app/resolve.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
@@ -27,6 +28,15 @@ std::string kind_text(const Options& options) {
   return shared.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+/// Prompts of one batch are as long as each other at each step, and joined with the same weights.
+std::string text_shape(const Plan& plan) {
+  std::string text;
+  for (const int chunks : plan.chunks) text += cat(" ", chunks);
+  for (const PromptTimeline& prompt : plan.prompts)
+    text += cat(" AND ", number_text(prompt.weight));
+  return text;
+}
+
 }  // namespace
 
 TaskMaker::TaskMaker(const RunModel& model, const Pipeline& pipeline, NameTemplate names)
@@ -38,8 +48,8 @@ Options TaskMaker::resolved(const Job& job) const {
   return options;
 }
 
-int TaskMaker::kind_of(const Options& options, std::size_t number) {
-  std::string text = kind_text(options);
+int TaskMaker::kind_of(const Options& options, const Plan& plan, std::size_t number) {
+  std::string text = kind_text(options) + text_shape(plan);
   if (stands_alone(options)) text += cat(" job ", number);
   return kinds_.emplace(std::move(text), static_cast<int>(kinds_.size())).first->second;
 }
@@ -76,12 +86,13 @@ RunFacts TaskMaker::plan(const Job& job, const Options& options, const Inputs& i
 std::vector<Task> TaskMaker::tasks(const Job& job, std::size_t number) {
   const Options options = resolved(job);
   const Inputs inputs = read_inputs(options);
-  const int kind = kind_of(options, number);
   std::vector<Task> tasks;
   RunFacts facts;
+  int kind = 0;
   for (std::int64_t k = 0; k < job.images(); ++k) {
     // Images of one job differ in their seeds, and in the latents that they start from.
     if (k == 0 || inputs.init_latents) facts = plan(job, options, inputs, k);
+    if (k == 0) kind = kind_of(options, facts.plan, number);
     NameFields fields;
     fields.index = job.first + k;
     fields.seed = *job.options.seed + static_cast<std::uint64_t>(k);

@@ -48,6 +48,10 @@ std::vector<Problem> check_together(const Options& options) {
   if (options.lora_partial && !options.lora) {
     problems.push_back({"--lora-partial needs a LoRA", "add --lora FILE"});
   }
+  if (options.prompt_weighting && options.prompt_syntax != "weighted") {
+    problems.push_back(
+        {"--prompt-weighting needs prompts with weights", "add --prompt-syntax weighted"});
+  }
   if (options.class_label && (options.prompt || options.negative_prompt)) {
     problems.push_back({"--class and --prompt exclude each other", {}});
   }

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "ldm/app/events.h"
@@ -85,6 +86,11 @@ void Console::error(const Error& error) {
   event(error_event(error));
   const std::lock_guard lock(mutex_);
   std::string text = cat(program, ": ", error_code_name(error.code()), ": ", error.message(), "\n");
+  for (std::size_t at = 0; at < error.excerpt().size();) {
+    const std::size_t end = std::min(error.excerpt().find('\n', at), error.excerpt().size());
+    text += "  " + error.excerpt().substr(at, end - at) + "\n";
+    at = end + 1;
+  }
   if (!error.hint().empty()) text += "hint: " + escape_control(error.hint()) + "\n";
   to_stderr(text);
 }

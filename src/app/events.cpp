@@ -43,8 +43,8 @@ Json plan_event(const RunFacts& facts, const std::vector<std::filesystem::path>&
   out["latent_shape"] = plan.latent_shape;
   out["memory_bytes"] = plan.memory_bytes;
   if (plan.seconds > 0) out["estimated_seconds"] = plan.seconds;
-  out["prompt"] = tokens_json(plan.prompt);
-  out["negative_prompt"] = tokens_json(plan.negative_prompt);
+  out["prompt"] = tokens_json(plan.prompts.front().texts.front());
+  out["negative_prompt"] = tokens_json(plan.negative_prompt.texts.front());
   out["model"] = facts.model_name;
   out["family"] = facts.family;
   if (!facts.loras.empty()) out["lora"] = loras_json(facts);
@@ -127,7 +127,9 @@ Json warning_event(const LogEvent& warning) {
 }
 
 Json error_event(const Error& error) {
-  return message_event("error", error_code_name(error.code()), error.message(), error.hint());
+  Json out = message_event("error", error_code_name(error.code()), error.message(), error.hint());
+  if (!error.excerpt().empty()) out["excerpt"] = error.excerpt();
+  return out;
 }
 
 Json done_event(const RunReport& report, int exit_code) {

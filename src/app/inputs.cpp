@@ -76,6 +76,15 @@ void check_prompt(std::string_view text, std::string_view what) {
   if (problem) throw Error::input(cat(what, ": ", problem->message), problem->hint);
 }
 
+bool is_weighted(const Options& options) { return options.prompt_syntax == "weighted"; }
+
+void check_prompt_syntax(const Options& options, std::string_view prompt,
+                         std::string_view negative_prompt) {
+  if (!is_weighted(options)) return;
+  WeightedPrompt::parse(prompt, PromptRole::kPrompt);
+  WeightedPrompt::parse(negative_prompt, PromptRole::kNegative);
+}
+
 std::string read_prompt(const std::string& value) {
   if (value != "-") return value;
   std::string text = read_stdin(kMaxPromptBytes);
@@ -117,6 +126,7 @@ Inputs read_inputs(const Options& options) {
   inputs.negative_prompt = options.negative_prompt.value_or("");
   check_prompt(inputs.prompt, "prompt");
   check_prompt(inputs.negative_prompt, "negative prompt");
+  check_prompt_syntax(options, inputs.prompt, inputs.negative_prompt);
   read_picture(options.init_image, inputs.init_image, inputs.init_image_sha256);
   read_picture(options.mask, inputs.mask, inputs.mask_sha256);
   read_picture(options.depth, inputs.depth, inputs.depth_sha256);

@@ -120,6 +120,12 @@ std::vector<Problem> check_job(const Options& options) {
     problem->message = "negative prompt: " + problem->message;
     problems.push_back(*problem);
   }
+  if (!problems.empty()) return problems;
+  try {
+    check_prompt_syntax(options, options.prompt.value_or(""), options.negative_prompt.value_or(""));
+  } catch (const Error& error) {
+    problems.push_back({error.message(), error.hint()});
+  }
   return problems;
 }
 

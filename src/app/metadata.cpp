@@ -87,6 +87,38 @@ void add_control(Json& out, const Request& request) {
   if (any) out["canny"] = canny;
 }
 
+const char* long_prompt_word(LongPrompt policy) {
+  if (policy == LongPrompt::kChunk) return "chunk";
+  return policy == LongPrompt::kError ? "error" : "truncate";
+}
+
+const char* weighting_word(PromptWeighting weighting) {
+  if (weighting == PromptWeighting::kPlain) return "plain";
+  return weighting == PromptWeighting::kComfyUI ? "comfyui" : "mean-restoring";
+}
+
+void add_prompt_settings(Json& out, const Request& request) {
+  if (request.prompt_syntax == PromptSyntax::kWeighted) {
+    out["prompt_syntax"] = "weighted";
+    out["prompt_weighting"] = weighting_word(request.prompt_weighting);
+  }
+  out["long_prompt"] = long_prompt_word(request.long_prompt);
+}
+
+/// How prompts are read, in the words of AUTOMATIC1111 where it has one.
+std::string prompt_parameters(const Request& request) {
+  std::string out;
+  if (request.prompt_syntax == PromptSyntax::kWeighted) {
+    out += ", Prompt syntax: weighted";
+    if (request.prompt_weighting == PromptWeighting::kPlain) out += ", Emphasis: No norm";
+    if (request.prompt_weighting == PromptWeighting::kComfyUI) {
+      out += ", Prompt weighting: comfyui";
+    }
+  }
+  if (request.long_prompt == LongPrompt::kChunk) out += ", Long prompt: chunk";
+  return out;
+}
+
 /// What only models of one kind read.
 void add_conditions(Json& out, const Plan& plan) {
   const Request& request = plan.request;
@@ -154,7 +186,7 @@ Json request_json(const Plan& plan) {
   out["seed"] = request.seed;
   out["num_images"] = request.num_images;
   out["batch_size"] = request.batch_size;
-  out["long_prompt"] = request.long_prompt == LongPrompt::kError ? "error" : "truncate";
+  add_prompt_settings(out, request);
   out["width"] = request.width;
   out["height"] = request.height;
   out["steps"] = request.num_inference_steps;
@@ -248,6 +280,7 @@ std::string parameters_text(const RunFacts& facts, std::uint64_t seed) {
   }
   out += picture_options_text(facts.plan);
   if (request.clip_skip > 0) out += cat(", Clip skip: ", request.clip_skip + 1);
+  out += prompt_parameters(request);
   if (request.eta > 0) out += ", Eta: " + number_text(request.eta);
   return out + cat(", Version: ldm-gen ", version());
 }

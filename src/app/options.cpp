@@ -10,8 +10,9 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-Words prompt_syntaxes() { return {"plain"}; }
-Words long_prompts() { return {"truncate", "error"}; }
+Words prompt_syntaxes() { return {"plain", "weighted"}; }
+Words prompt_weightings() { return {"mean-restoring", "plain", "comfyui"}; }
+Words long_prompts() { return {"truncate", "chunk", "error"}; }
 Words schedules() { return {"default"}; }
 Words spacings() { return {"leading", "trailing", "linspace"}; }
 Words prediction_types() { return {"epsilon", "v_prediction", "sample"}; }
@@ -44,8 +45,9 @@ constexpr OptionSpec kOptions[] = {
     {"--class", "N", kWhat, "what a class-conditional model draws, in place of a prompt", &Options::class_label, nullptr, Range{0, 1000000}},
     {"-s,--seed", "N", kWhat, "image k uses seed N+k (default: random, printed and recorded)", &Options::seed},
     {"-N,--num-images", "N", kWhat, "number of images (default 1)", &Options::num_images, nullptr, Range{1, 1000000}},
-    {"--prompt-syntax", "NAME", kWhat, "how the prompt is read (default plain)", &Options::prompt_syntax, &prompt_syntaxes},
-    {"--long-prompt", "NAME", kWhat, "what a prompt beyond the encoder's window does (default truncate, with a warning)", &Options::long_prompt, &long_prompts},
+    {"--prompt-syntax", "NAME", kWhat, "how prompts are read: plain text (default), or weighted: (a:1.3) [a] BREAK [a:b:0.5] [a|b] AND", &Options::prompt_syntax, &prompt_syntaxes},
+    {"--prompt-weighting", "NAME", kWhat, "what a weight does: mean-restoring (default; A1111's), plain (factors alone), comfyui (away from the empty prompt)", &Options::prompt_weighting, &prompt_weightings},
+    {"--long-prompt", "NAME", kWhat, "a prompt beyond the encoder's window is cut (truncate, the default, with a warning), read in chunks of 75 tokens, or an error", &Options::long_prompt, &long_prompts},
 
     {"-m,--model", "PATH", kModel, "model folder, .safetensors or .ckpt file, or org/name in the local Hugging Face cache (default: $LDM_MODEL, else the model that comes with ldm-gen)", &Options::model},
     {"--vae", "PATH", kModel, "autoencoder in place of the model's own: a folder or a file", &Options::vae},
@@ -133,7 +135,8 @@ constexpr OptionSpec kOptions[] = {
 };
 // clang-format on
 
-constexpr std::string_view kTokensOptions[] = {"model", "prompt", "json"};
+constexpr std::string_view kTokensOptions[] = {"model",       "prompt", "prompt_syntax",
+                                               "long_prompt", "steps",  "json"};
 constexpr std::string_view kJsonOption[] = {"json"};
 constexpr std::string_view kEncodeOptions[] = {"model",   "vae",        "output", "overwrite",
                                                "seed",    "vae_tiling", "device", "dtype",

@@ -11,7 +11,7 @@
 namespace ldm::app {
 namespace {
 
-constexpr std::array<DecidingOption, 39> kTold = {{
+constexpr std::array<DecidingOption, 40> kTold = {{
     {"prompt", ""},
     {"negative_prompt", ""},
     {"class", "\n"},
@@ -33,6 +33,7 @@ constexpr std::array<DecidingOption, 39> kTold = {{
     {"rescale_betas_zero_snr", "\n"},
     {"clip_skip", "0"},
     {"prompt_syntax", "plain"},
+    {"prompt_weighting", "mean-restoring"},
     {"long_prompt", "truncate"},
     {"strength", "\n"},
     {"strength_mode", "scaled"},

@@ -50,6 +50,17 @@ std::string second_pass_text(const Plan& plan) {
              plan.request.hires->by_image ? "picture" : "latents");
 }
 
+std::string prompt_row(const Plan& plan, const PromptTimeline& prompt) {
+  const PromptTokens& first = prompt.texts.front();
+  if (first.ids.empty()) return {};
+  std::string text = cat(first.token_count, " tokens");
+  const int chunks = *std::max_element(plan.chunks.begin(), plan.chunks.end());
+  if (chunks > 1) text += cat(", ", chunks, " chunks");
+  if (prompt.texts.size() > 1) text += cat(", ", prompt.texts.size(), " wordings over the steps");
+  if (plan.prompts.size() > 1) text += ", weight " + number_text(prompt.weight);
+  return row("prompt", text);
+}
+
 std::string outputs_row(const std::vector<std::filesystem::path>& outputs) {
   if (outputs.empty()) return {};
   std::string text = outputs.front().string();
@@ -72,8 +83,8 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
   }
   if (request.class_label) {
     out += row("class", cat(*request.class_label));
-  } else if (!plan.prompt.ids.empty()) {
-    out += row("prompt", cat(plan.prompt.token_count, " tokens"));
+  } else {
+    for (const PromptTimeline& prompt : plan.prompts) out += prompt_row(plan, prompt);
   }
   out +=
       row("size", cat(request.width, "x", request.height, ", latents ", shape(plan.latent_shape)));

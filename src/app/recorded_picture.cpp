@@ -10,6 +10,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/fields.h"
+#include "ldm/text/prompt_syntax.h"
 
 namespace ldm::app {
 namespace {
@@ -261,9 +262,22 @@ class ForeignReader {
     const std::string prompt = out_.options.prompt.value_or("");
     const std::string* version = find_setting(settings_, "version");
     const bool plain = version != nullptr && version->starts_with("ldm-gen");
-    if (!plain && prompt.find_first_of("([<") != std::string::npos) {
-      out_.notes.emplace_back("brackets in the prompt are read as plain text");
+    if (!plain) read_syntax(prompt, out_.options.negative_prompt.value_or(""));
+    if (!out_.options.prompt_syntax) out_.options.prompt_weighting.reset();
+  }
+
+  /// Other tools read brackets as weights, and all of a long prompt.
+  void read_syntax(const std::string& prompt, const std::string& negative) {
+    if ((prompt + negative).find_first_of("([<\\AB") == std::string::npos) return;
+    try {
+      WeightedPrompt::parse(prompt, PromptRole::kPrompt);
+      WeightedPrompt::parse(negative, PromptRole::kNegative);
+    } catch (const Error& error) {
+      out_.notes.push_back(cat("brackets are read as plain text: ", error.message()));
+      return;
     }
+    out_.options.prompt_syntax = "weighted";
+    out_.options.long_prompt = "chunk";
   }
 
   std::vector<Setting> settings_;

@@ -130,6 +130,10 @@ void add_pair(const std::string& name, std::string value, Collector& out) {
     if (x != std::string::npos) out.add("height", value.substr(x + 1));
     return;
   }
+  if (name == "Emphasis" && value == "No norm") {
+    out.add("prompt_weighting", "plain");
+    return;
+  }
   if (name == "Sampler") value = own_sampler(value);
   if (name == "Tiling" && value == "True") value = "xy";
   if (name == "Hires upscaler" && value == "Latent") value = "latent";

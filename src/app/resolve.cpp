@@ -28,6 +28,7 @@ Options built_in_defaults() {
   options.eta = 0.0;
   options.clip_skip = 0;
   options.prompt_syntax = "plain";
+  options.prompt_weighting = "mean-restoring";
   options.long_prompt = "truncate";
   options.schedule = "default";
   options.metadata = "full";
@@ -99,6 +100,12 @@ std::pair<std::filesystem::path, double> file_and_scale(const std::string& text)
   return {text, 1.0};
 }
 
+PromptWeighting weighting_of(const Options& options) {
+  if (options.prompt_weighting == "plain") return PromptWeighting::kPlain;
+  return options.prompt_weighting == "comfyui" ? PromptWeighting::kComfyUI
+                                               : PromptWeighting::kMeanRestoring;
+}
+
 }  // namespace
 
 Options with_config_file(const Options& command_line) {
@@ -123,6 +130,11 @@ void fill_defaults(Options& options, const GenerationDefaults& model) {
   throw_problems(check_size(options.width, options.height));
 }
 
+LongPrompt long_prompt_of(const Options& options) {
+  if (options.long_prompt == "chunk") return LongPrompt::kChunk;
+  return options.long_prompt == "error" ? LongPrompt::kError : LongPrompt::kTruncate;
+}
+
 Request make_request(const Options& options, const Inputs& inputs) {
   Request request;
   request.prompt = inputs.prompt;
@@ -142,7 +154,9 @@ Request make_request(const Options& options, const Inputs& inputs) {
   request.width = static_cast<int>(options.width.value_or(0));
   request.height = static_cast<int>(options.height.value_or(0));
   request.clip_skip = static_cast<int>(options.clip_skip.value_or(0));
-  request.long_prompt = options.long_prompt == "error" ? LongPrompt::kError : LongPrompt::kTruncate;
+  request.prompt_syntax = is_weighted(options) ? PromptSyntax::kWeighted : PromptSyntax::kPlain;
+  request.prompt_weighting = weighting_of(options);
+  request.long_prompt = long_prompt_of(options);
   request.init_image = inputs.init_image;
   request.init_latents = inputs.init_latents;
   request.mask = inputs.mask;

@@ -18,12 +18,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void warn(const PromptTokens& tokens, const char* what, Console& console) {
-  if (tokens.cut_text.empty()) return;
-  console.warning({LogLevel::kWarning, "prompt-truncated",
-                   cat("the ", what, " is too long (", tokens.token_count, " tokens); cut off: \"",
-                       tokens.cut_text, "\""),
-                   "shorten it, or make this an error with --long-prompt error"});
+/// Of the first wording that is cut.
+void warn(const PromptTimeline& prompt, const char* what, Console& console) {
+  for (const PromptTokens& tokens : prompt.texts) {
+    if (tokens.cut_text.empty()) continue;
+    console.warning({LogLevel::kWarning, "prompt-truncated",
+                     cat("the ", what, " is too long (", tokens.token_count,
+                         " tokens); cut off: \"", tokens.cut_text, "\""),
+                     "shorten it, read all of it with --long-prompt chunk, or make this an error "
+                     "with --long-prompt error"});
+    return;
+  }
 }
 
 }  // namespace
@@ -78,7 +83,7 @@ void check_eta(const Plan& plan) {
 }
 
 void warn_of_cut_text(const Plan& plan, Console& console) {
-  warn(plan.prompt, "prompt", console);
+  for (const PromptTimeline& prompt : plan.prompts) warn(prompt, "prompt", console);
   if (plan.guided()) warn(plan.negative_prompt, "negative prompt", console);
 }
 

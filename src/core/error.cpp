@@ -61,6 +61,11 @@ Error& Error::with_code(ErrorCode code) {
   return *this;
 }
 
+Error& Error::with_excerpt(std::string lines) {
+  excerpt_ = std::move(lines);
+  return *this;
+}
+
 std::string_view error_code_name(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInternal:

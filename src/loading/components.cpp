@@ -86,6 +86,7 @@ Components::Components(ModelFiles model_files, const ExecutionRequest& request,
   }
   if (!files.tokenizer.empty()) {
     tokenizer = open_tokenizer(files.tokenizer, tokenizer_options(files.model_index));
+    prompts = std::make_shared<PromptReader>(tokenizer, std::vector<LearnedWord>());
   }
   check_complete(*this);
   check_fit_together(*this);

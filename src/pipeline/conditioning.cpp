@@ -23,16 +23,16 @@
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/repainting.h"
 #include "ldm/pipeline/steering.h"
-#include "ldm/pipeline/text_cache.h"
 #include "ldm/schedulers/noise_schedule.h"
 
 namespace ldm {
 
-// Rows in the order unconditional, image, text, B of each; what a model does not take is undefined.
+// Rows in the order unconditional, image, text (of each prompt that AND joins), B of each; what a
+// model does not take is undefined.
 struct Conditioning {
-  at::Tensor context;       ///< [branches·B, S, D]
-  at::Tensor channels;      ///< [branches·B, C', h, w], put behind the latents' channels
-  at::Tensor class_labels;  ///< [branches·B] int64
+  at::Tensor context;       ///< [rows·B, S, D]
+  at::Tensor channels;      ///< [rows·B, C', h, w], put behind the latents' channels
+  at::Tensor class_labels;  ///< [rows·B] int64
   std::shared_ptr<const Steering> steering;
   std::shared_ptr<const Control> control;
   std::shared_ptr<Heatmap> heatmap;  ///< null: none is asked for
@@ -107,17 +107,17 @@ at::Tensor condition_channels(Components& c, const Plan& plan, std::vector<Image
 /// The predictions that one UNet call makes for each image, in this order: those of the guidance's
 /// branches, or only the last one's; then the last one's again with perturbed attention.
 struct CallBranches {
-  int all = 1;     ///< branches of the plan
+  int all = 1;     ///< rows of the plan
   int guided = 1;  ///< of them, computed in this call
   bool perturbed = false;
   int count() const { return guided + (perturbed ? 1 : 0); }
 };
 
 CallBranches branches_at(const Plan& plan, int call) {
-  return {plan.branches, plan.guides_at(call) ? plan.branches : 1, plan.perturbed()};
+  return {plan.rows(), plan.guides_at(call) ? plan.rows() : 1, plan.perturbed()};
 }
 
-/// The call's rows of [branches·B, …], which may be undefined.
+/// The call's rows of [rows·B, …], which may be undefined.
 at::Tensor rows_of(const at::Tensor& rows, const CallBranches& call) {
   if (!rows.defined()) return rows;
   const std::int64_t images = rows.size(0) / call.all;
@@ -126,10 +126,25 @@ at::Tensor rows_of(const at::Tensor& rows, const CallBranches& call) {
   return call.perturbed ? at::cat({guided, last}) : guided;
 }
 
-/// One guided prediction [B, C, h, w] from those of a call's branches [count·B, C, h, w].
-at::Tensor combine_branches(const Plan& plan, const CallBranches& call,
-                            const at::Tensor& predictions) {
-  if (call.count() == 1) return predictions;
+/// The predictions of all branches [branches·B, C, h, w] from those of all rows: the prompts that
+/// AND joins become one.
+at::Tensor join_prompts(const Plan& plan, const at::Tensor& predictions) {
+  if (plan.prompts.size() == 1) return predictions;
+  std::vector<at::Tensor> parts = predictions.chunk(plan.rows());
+  const auto first = parts.begin() + (plan.branches - 1);
+  const std::vector<at::Tensor> texts(first, parts.end());
+  std::vector<double> weights;
+  for (const PromptTimeline& prompt : plan.prompts) weights.push_back(prompt.weight);
+  parts.erase(first, parts.end());
+  parts.push_back(compose_prompts(parts.back(), texts, weights));
+  return at::cat(parts);
+}
+
+/// One guided prediction [B, C, h, w] from those of a call's rows [count·B, C, h, w].
+at::Tensor combine_branches(const Plan& plan, CallBranches call, const at::Tensor& rows) {
+  if (call.count() == 1) return rows;
+  const at::Tensor predictions = join_prompts(plan, rows);
+  if (plan.prompts.size() > 1) call.all = call.guided = plan.branches;
   const std::vector<at::Tensor> parts = predictions.chunk(call.count());
   const Request& request = plan.request;
   const at::Tensor& text = parts[static_cast<std::size_t>(call.guided - 1)];
@@ -157,41 +172,17 @@ bool shares_latents(const Plan& plan, const Conditioning& conditioning, const at
 
 }  // namespace
 
-bool needs_text_encoder(const Components& c, const Plan& plan, const TextCache& cache) {
-  if (!c.text_encoder) return false;
-  return !cache.holds(plan.prompt.ids, plan.request.clip_skip) ||
-         (plan.guided() && !cache.holds(plan.negative_prompt.ids, 0));
-}
-
-at::Tensor encode_prompts(Components& c, const Plan& plan, TextCache& cache) {
-  if (!c.text_encoder) return {};
-  const c10::InferenceMode inference;
-  const auto encode = [&](const PromptTokens& prompt, int clip_skip) {
-    return cache.get(prompt.ids, clip_skip, [&] {
-      const at::Tensor ids = at::tensor(prompt.ids).unsqueeze(0).to(c.execution.device);
-      return c.text_encoder->get().encode(ids, clip_skip);
-    });
-  };
-  // As the public pipelines do, clip_skip leaves the negative prompt alone.
-  at::Tensor hidden = encode(plan.prompt, plan.request.clip_skip);
-  if (plan.guided()) {
-    const at::Tensor negative = encode(plan.negative_prompt, 0);
-    hidden =
-        plan.branches == 3 ? at::cat({negative, negative, hidden}) : at::cat({negative, hidden});
-  }
-  hidden = hidden.to(c.execution.dtype);
-  if (all_finite(hidden)) return hidden;
-  throw Error::non_finite("the text embedding became NaN or Inf",
-                          "try --dtype fp32, or bf16 in place of fp16");
-}
-
 bool draws_before_latents(ImageCondition condition) {
   return condition == ImageCondition::kLowResImage;
 }
 
-std::shared_ptr<const Conditioning> make_conditioning(Components& c, const Plan& plan,
-                                                      const std::vector<at::Tensor>& contexts,
-                                                      std::vector<ImageRandom>& randoms) {
+void use_text(Conditioning& conditioning, const std::vector<at::Tensor>& contexts) {
+  if (contexts.front().defined()) conditioning.context = at::stack(contexts, 1).flatten(0, 1);
+}
+
+std::shared_ptr<Conditioning> make_conditioning(Components& c, const Plan& plan,
+                                                const std::vector<at::Tensor>& contexts,
+                                                std::vector<ImageRandom>& randoms) {
   if (plan.condition == ImageCondition::kMaskedImage || plan.condition == ImageCondition::kImage) {
     configure_autoencoder(c.vae, plan.request);
   }
@@ -203,17 +194,17 @@ std::shared_ptr<const Conditioning> make_conditioning(Components& c, const Plan&
   if (!plan.heatmap_tokens.empty()) {
     conditioning->heatmap = std::make_shared<Heatmap>(c, plan, count);
   }
-  if (contexts.front().defined()) conditioning->context = at::stack(contexts, 1).flatten(0, 1);
+  use_text(*conditioning, contexts);
   const at::Tensor full = condition_channels(c, plan, randoms);
   if (full.defined()) {
-    std::vector<at::Tensor> branches(static_cast<std::size_t>(plan.branches),
-                                     full.to(c.execution.device));
-    if (plan.branches == 3) branches.front() = at::zeros_like(branches.front());
-    conditioning->channels = at::cat(branches).to(c.execution.dtype);
+    std::vector<at::Tensor> rows(static_cast<std::size_t>(plan.rows()),
+                                 full.to(c.execution.device));
+    if (plan.branches == 3) rows.front() = at::zeros_like(rows.front());
+    conditioning->channels = at::cat(rows).to(c.execution.dtype);
   }
   if (plan.condition == ImageCondition::kLowResImage) {
     conditioning->class_labels =
-        at::full({plan.branches * count}, std::int64_t{plan.request.noise_level},
+        at::full({plan.rows() * count}, std::int64_t{plan.request.noise_level},
                  at::TensorOptions().dtype(at::kLong).device(c.execution.device));
   }
   return conditioning;

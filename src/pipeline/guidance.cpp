@@ -13,6 +13,13 @@ at::Tensor deviation(const at::Tensor& x) {
 
 }  // namespace
 
+at::Tensor compose_prompts(const at::Tensor& uncond, std::span<const at::Tensor> texts,
+                           std::span<const double> weights) {
+  at::Tensor sum = uncond;
+  for (std::size_t i = 0; i < texts.size(); ++i) sum = sum + weights[i] * (texts[i] - uncond);
+  return sum;
+}
+
 at::Tensor guide(const at::Tensor& uncond, const at::Tensor& text, double scale) {
   return uncond + scale * (text - uncond);
 }

@@ -31,6 +31,7 @@
 #include "ldm/pipeline/repainting.h"
 #include "ldm/pipeline/start_latents.h"
 #include "ldm/pipeline/text_cache.h"
+#include "ldm/pipeline/text_embedding.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
@@ -78,15 +79,29 @@ void warn_of_shrinking(const MemoryLimits& limits, const Plan& plan, int batch_s
 struct Wanted {
   int plan = 0;   ///< number of its plan
   int index = 0;  ///< k in its request
-  at::Tensor context;
+  EncodedText text;
+  EncodedText second_text;  ///< the second pass's, whose steps are others
   StageHashes stages;
   at::Tensor heat = {};  ///< [h, w]; undefined unless a heat map is asked for
+
+  const EncodedText& text_of(bool second_pass) const { return second_pass ? second_text : text; }
 };
 
 void take_heat(const Conditioning& conditioning, std::span<Wanted> images) {
   for (std::size_t k = 0; k < images.size(); ++k) {
     images[k].heat = heat_of(conditioning, static_cast<std::int64_t>(k));
   }
+}
+
+std::vector<at::Tensor> texts_at(std::span<const Wanted> images, bool second_pass, int call) {
+  std::vector<at::Tensor> contexts;
+  for (const Wanted& image : images) contexts.push_back(image.text_of(second_pass).at(call));
+  return contexts;
+}
+
+bool text_changes(std::span<const Wanted> images, bool second_pass, int call) {
+  return std::any_of(images.begin(), images.end(),
+                     [&](const Wanted& image) { return image.text_of(second_pass).changes(call); });
 }
 
 std::uint64_t seed_of(std::span<const Plan> plans, const Wanted& image) {
@@ -107,16 +122,16 @@ struct PassStart {
   std::vector<ImageRandom> randoms;
   at::Tensor latents;
   LatentBlend keep;
-  std::shared_ptr<const Conditioning> conditioning;
+  std::shared_ptr<Conditioning> conditioning;
 };
 
 /// What all images of a batch must agree in, beside the shapes that follow from it.
 auto batch_key(const Plan& plan) {
   const Request& r = plan.request;
   return std::tie(plan.scheduler_class, plan.timesteps, plan.sigmas, plan.latent_shape,
-                  plan.branches, r.guidance_scale, r.guidance_rescale, r.guidance_start,
-                  r.guidance_end, r.pag_scale, r.pag_layers, r.freeu, r.eta, r.width, r.height,
-                  r.scheduler.timestep_spacing, r.scheduler.prediction_type,
+                  plan.branches, plan.chunks, r.guidance_scale, r.guidance_rescale,
+                  r.guidance_start, r.guidance_end, r.pag_scale, r.pag_layers, r.freeu, r.eta,
+                  r.width, r.height, r.scheduler.timestep_spacing, r.scheduler.prediction_type,
                   r.scheduler.rescale_betas_zero_snr, r.hires, r.tile, r.strength_mode,
                   r.vae_tiling, r.low_memory);
 }
@@ -188,11 +203,10 @@ PassStart Pipeline::Impl::start_pass(const Pass& pass, const PlannedScheduler& p
                                      const RunCallbacks& callbacks) {
   const Plan& plan = pass.plan;
   PassStart start;
-  std::vector<at::Tensor> contexts;
   for (const Wanted& image : pass.images) {
     start.randoms.emplace_back(seed_of(pass.plans, image));
-    contexts.push_back(image.context);
   }
+  const std::vector<at::Tensor> contexts = texts_at(pass.images, pass.before.defined(), 0);
   const auto condition = [&] {
     return make_conditioning(*components, plan, contexts, start.randoms);
   };
@@ -220,15 +234,20 @@ at::Tensor Pipeline::Impl::run_pass(const Pass& pass, const RunCallbacks& callba
   PassStart start = start_pass(pass, planned, callbacks);
   at::Tensor latents = start.latents;
   const c10::InferenceMode inference;
-  if (callbacks.on_denoise_start && !pass.before.defined()) callbacks.on_denoise_start();
+  const bool second = pass.before.defined();
+  if (callbacks.on_denoise_start && !second) callbacks.on_denoise_start();
   scheduler.set_begin_index(planned.begin);
   const auto total = static_cast<int>(scheduler.timesteps().size());
   for (int i = planned.begin; i < total; ++i) {
     const Stopwatch watch;
+    const int call = i - planned.begin;
+    if (text_changes(pass.images, second, call)) {
+      use_text(*start.conditioning, texts_at(pass.images, second, call));
+    }
     const double timestep = scheduler.timesteps()[static_cast<std::size_t>(i)];
     const at::Tensor prediction =
         predict_guided(*components, plan, *start.conditioning,
-                       scheduler.scale_model_input(latents, i), timestep, i - planned.begin);
+                       scheduler.scale_model_input(latents, i), timestep, call);
     at::Tensor noise;
     if (scheduler.needs_noise(i)) {
       noise = randn_each(start.randoms, plan.latent_shape).to(latents.device());
@@ -240,8 +259,8 @@ at::Tensor Pipeline::Impl::run_pass(const Pass& pass, const RunCallbacks& callba
     step_seconds.push_back(watch.seconds());
     preview(scheduler, prediction, i, sample, plan, callbacks);
     StepInfo info;
-    info.second_pass = pass.before.defined();
-    info.index = i - planned.begin;
+    info.second_pass = second;
+    info.index = call;
     info.of = total - planned.begin;
     info.first_image = pass.first;
     info.images = static_cast<int>(pass.images.size());
@@ -263,13 +282,15 @@ std::vector<Wanted> Pipeline::Impl::encode(std::span<const Plan> plans) {
     const Plan& plan = plans[static_cast<std::size_t>(number)];
     if (needs_text_encoder(*components, plan, texts)) components->text_encoder->load();
     const Stopwatch watch;
-    const at::Tensor context = encode_prompts(*components, plan, texts);
+    const EncodedText text = encode_prompts(*components, plan, texts);
+    EncodedText second_text;
+    if (plan.second_pass) second_text = encode_prompts(*components, *plan.second_pass, texts);
     seconds += watch.seconds();
     StageHashes stages;
     stages.tokens = tokens_sha256(plan);
-    stages.embeddings = tensor_sha256(context);
+    stages.embeddings = text.sha256();
     for (int k = 0; k < plan.request.num_images; ++k) {
-      images.push_back({number, k, context, stages});
+      images.push_back({number, k, text, second_text, stages});
     }
   }
   text_seconds.push_back(seconds);
@@ -424,7 +445,13 @@ bool Pipeline::can_share_batch(const Plan& a, const Plan& b) {
            plan.condition != ImageCondition::kNone || !plan.request.control_images.empty() ||
            !plan.heatmap_tokens.empty();
   };
-  return !stands_alone(a) && !stands_alone(b) && batch_key(a) == batch_key(b);
+  const auto same_weight = [](const PromptTimeline& one, const PromptTimeline& other) {
+    return one.weight == other.weight;
+  };
+  return !stands_alone(a) && !stands_alone(b) && batch_key(a) == batch_key(b) &&
+         std::equal(a.prompts.begin(), a.prompts.end(), b.prompts.begin(), b.prompts.end(),
+                    same_weight) &&
+         a.last_pass().chunks == b.last_pass().chunks;
 }
 
 int Pipeline::default_batch_size() const { return ldm::default_batch_size(*impl_->components); }

@@ -11,6 +11,7 @@
 #include "ldm/pipeline/cost.h"
 #include "ldm/pipeline/heatmap.h"
 #include "ldm/pipeline/planned_scheduler.h"
+#include "ldm/pipeline/prompt_plan.h"
 #include "ldm/pipeline/repainting.h"
 #include "ldm/pipeline/second_pass.h"
 #include "ldm/pipeline/steering.h"
@@ -201,44 +202,36 @@ bool starts_from_image(const Request& request, ImageCondition condition) {
   }
 }
 
-PromptTokens tokenize(const Components& c, const std::string& prompt, LongPrompt policy) {
-  const Encoding encoding = c.tokenizer->encode(prompt);
-  PromptTokens tokens{encoding.ids, encoding.token_count, encoding.cut_text};
-  if (policy == LongPrompt::kError && !tokens.cut_text.empty()) {
-    throw Error::input(cat("the prompt has ", tokens.token_count, " tokens, ",
-                           c.tokenizer->capacity(), " fit; beyond them: \"", tokens.cut_text, "\""),
-                       "shorten it, or use --long-prompt truncate");
-  }
-  return tokens;
-}
-
-void resolve_prompts(Plan& plan, const Components& c) {
-  const Request& request = plan.request;
-  if (c.tokenizer) {
-    plan.prompt = tokenize(c, request.prompt, request.long_prompt);
-    plan.negative_prompt = tokenize(c, request.negative_prompt, request.long_prompt);
-  } else if (request.class_label) {
-    plan.prompt = {{*request.class_label}, 1, {}};
-    plan.negative_prompt = {{c.text_encoder->bare().null_id().value_or(0)}, 1, {}};
-  }
-}
-
 /// Where the word of a heat map stands in the prompt. Throws Error::usage where it does not.
 void find_heatmap_word(Plan& plan, const Components& c) {
   const std::string& word = plan.request.heatmap;
   if (word.empty()) return;
   if (!c.tokenizer) throw Error::usage("--heatmap needs a model that reads a prompt");
+  const PromptTimeline& prompt = plan.prompts.front();
+  if (plan.prompts.size() > 1 || prompt.texts.size() > 1) {
+    throw Error::usage("--heatmap needs one prompt that stays the same",
+                       "leave out AND and what changes over the steps");
+  }
   const Encoding encoding = c.tokenizer->encode(word);
   const auto first = encoding.ids.begin() + 1;  // behind the beginning's own token
   plan.heatmap_tokens = positions_of(
-      {first, first + static_cast<std::ptrdiff_t>(encoding.token_count)}, plan.prompt.ids);
+      {first, first + static_cast<std::ptrdiff_t>(encoding.token_count)}, prompt.texts.front().ids);
   if (plan.heatmap_tokens.empty()) {
     throw Error::usage(cat("--heatmap: the prompt has no \"", word, "\""),
                        "ldm-gen tokens shows what it is made of");
   }
 }
 
-/// The sampler's steps, into a plan that says where they start.
+/// Throws Error::usage where prompts are joined and guidance is not as they need it.
+void check_joined_prompts(const Plan& plan) {
+  const Request& request = plan.request;
+  const bool whole = request.guidance_start == 0 && request.guidance_end == 1;
+  if (plan.prompts.size() == 1 || (whole && !plan.perturbed())) return;
+  throw Error::usage("AND joins prompts by their guidance over the whole run",
+                     "leave out AND, or --guidance-interval and --pag-scale");
+}
+
+/// The sampler's steps and the text of each, into a plan that says where they start.
 void plan_steps(const Components& c, Plan& plan) {
   const PlannedScheduler planned = make_planned_scheduler(c, plan);
   plan.request.sampler = planned.row->name;
@@ -248,6 +241,7 @@ void plan_steps(const Components& c, Plan& plan) {
   plan.timesteps.assign(timesteps.begin() + planned.begin, timesteps.end());
   plan.sigmas.assign(sigmas.begin() + planned.begin, sigmas.end());
   plan.steps = static_cast<int>(plan.timesteps.size());
+  plan_prompts(plan, c, planned);
 }
 
 }  // namespace
@@ -309,7 +303,7 @@ Plan make_plan(const Components& c, const Request& request) {
   plan_steps(c, plan);
   if (resolved.batch_size == 0) resolved.batch_size = default_batch_size(c);
   resolved.batch_size = std::min(resolved.batch_size, resolved.num_images);
-  resolve_prompts(plan, c);
+  check_joined_prompts(plan);
   find_heatmap_word(plan, c);
   if (resolved.hires) {
     Plan second = second_pass_of(plan, vae.downsampling);

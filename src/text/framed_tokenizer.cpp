@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::size_t kMostPromptBytes = std::size_t{64} << 10U;
 
-void check_prompt(std::string_view prompt) {
+}  // namespace
+
+void check_prompt_text(std::string_view prompt) {
   if (prompt.size() > kMostPromptBytes) {
     throw Error::input(cat("prompt: ", prompt.size(), " bytes, at most ", kMostPromptBytes,
                            " are taken; byte ", kMostPromptBytes, " is the first beyond"),
@@ -26,9 +28,8 @@ void check_prompt(std::string_view prompt) {
   }
 }
 
-}  // namespace
-
-std::vector<FramedTokenizer::PlacedToken> FramedTokenizer::scan(std::string_view prompt) const {
+std::vector<PlacedToken> FramedTokenizer::place(std::string_view prompt) const {
+  check_prompt_text(prompt);
   std::vector<PlacedToken> tokens;
   for (const AddedTokenSplitter::Part& part : raw_tokens().split(prompt)) {
     if (part.id) {
@@ -40,18 +41,24 @@ std::vector<FramedTokenizer::PlacedToken> FramedTokenizer::scan(std::string_view
   return tokens;
 }
 
+std::vector<std::int64_t> Tokenizer::frame(std::span<const std::int64_t> ids) const {
+  std::vector<std::int64_t> framed;
+  framed.reserve(max_length());
+  if (bos_id() >= 0) framed.push_back(bos_id());
+  framed.insert(framed.end(), ids.begin(), ids.end());
+  framed.push_back(eos_id());
+  framed.resize(max_length(), pad_id());
+  return framed;
+}
+
 Encoding FramedTokenizer::encode(std::string_view prompt) const {
-  check_prompt(prompt);
-  const std::vector<PlacedToken> tokens = scan(prompt);
-  const std::size_t around = frame_.bos < 0 ? 1 : 2;
-  const std::size_t kept = std::min(tokens.size(), frame_.max_length - around);
+  const std::vector<PlacedToken> tokens = place(prompt);
+  const std::size_t kept = std::min(tokens.size(), capacity());
   Encoding out;
   out.token_count = tokens.size();
-  out.ids.reserve(frame_.max_length);
-  if (frame_.bos >= 0) out.ids.push_back(frame_.bos);
-  for (std::size_t i = 0; i < kept; ++i) out.ids.push_back(tokens[i].id);
-  out.ids.push_back(frame_.eos);
-  out.ids.resize(frame_.max_length, frame_.pad);
+  std::vector<std::int64_t> ids;
+  for (std::size_t i = 0; i < kept; ++i) ids.push_back(tokens[i].id);
+  out.ids = frame(ids);
   if (kept < tokens.size()) out.cut_text = prompt.substr(tokens[kept].begin);
   out.pieces.reserve(out.ids.size());
   for (const std::int64_t id : out.ids) out.pieces.emplace_back(piece(id));
@@ -59,9 +66,8 @@ Encoding FramedTokenizer::encode(std::string_view prompt) const {
 }
 
 std::vector<std::int64_t> FramedTokenizer::tokenize(std::string_view text) const {
-  check_prompt(text);
   std::vector<std::int64_t> ids;
-  for (const PlacedToken& token : scan(text)) ids.push_back(token.id);
+  for (const PlacedToken& token : place(text)) ids.push_back(token.id);
   return ids;
 }
 

@@ -195,6 +195,13 @@ bool is_word_char(char32_t c) {
          u_hasBinaryProperty(point, UCHAR_JOIN_CONTROL);
 }
 
+int columns_of(char32_t c) {
+  const auto point = static_cast<UChar32>(c);
+  if ((U_MASK(u_charType(point)) & (U_GC_MN_MASK | U_GC_ME_MASK | U_GC_CF_MASK)) != 0) return 0;
+  const int width = u_getIntPropertyValue(point, UCHAR_EAST_ASIAN_WIDTH);
+  return width == U_EA_WIDE || width == U_EA_FULLWIDTH ? 2 : 1;
+}
+
 ComposedText compose_nfc(std::string_view text) {
   static const icu::FilteredNormalizer2 kNfc = of_unicode_9(&icu::Normalizer2::getNFCInstance);
   return normalize(kNfc, text);

@@ -27,8 +27,8 @@ RunFacts facts_of(const Options& options, const Inputs& inputs, ImageCondition c
   plan.image_to_image = inputs.init_image != nullptr || plan.request.use_strength;
   if (!plan.request.strength) plan.request.strength = 0.8;
   if (options.mask || options.outpaint) plan.mask = std::make_shared<GreyImage>();
+  plan.prompts[0].texts[0].ids = {1, 2, 3};
   if (plan.request.hires) plan.second_pass = std::make_shared<Plan>(plan);
-  plan.prompt.ids = {1, 2, 3};
   facts.model_name = "default";
   facts.execution = {"cpu", "A CPU", "fp32", "AVX2", 2};
   facts.determinism = {{"deterministic_algorithms", "false"}};
@@ -113,6 +113,12 @@ TEST_CASE("a request comes back from a picture whatever its options") {
       [](Options& o) { o.rescale_betas_zero_snr = false; },
       [](Options& o) { o.clip_skip = 2; },
       [](Options& o) { o.long_prompt = "error"; },
+      [](Options& o) { o.long_prompt = "chunk"; },
+      [](Options& o) { o.prompt_syntax = "weighted"; },
+      [](Options& o) {
+        o.prompt_syntax = "weighted";
+        o.prompt_weighting = "comfyui";
+      },
       [](Options& o) { o.vae_tiling = "on"; },
       [](Options& o) { o.hires_scale = 1.5; },
       [](Options& o) {
@@ -314,7 +320,14 @@ TEST_CASE("other tools' text gives its settings and says what is left out") {
   CHECK_FALSE(resized.options.hires_upscaler);
   CHECK(resized.notes.size() == 3);
   const RecordedPicture little = foreign("x [y]\nSteps: 0, Seed: 1, Sampler: Other");
-  CHECK(little.notes.size() == 6);
+  CHECK(little.notes.size() == 5);
+  CHECK(little.options.prompt_syntax == "weighted");
+  CHECK(little.options.long_prompt == "chunk");
+  CHECK_FALSE(recorded.options.prompt_syntax);
+  const RecordedPicture wrong = foreign("x (y\nSteps: 2, Seed: 1, Emphasis: No norm");
+  CHECK_FALSE(wrong.options.prompt_syntax);
+  CHECK_THAT(wrong.notes.back(),
+             Contains("brackets are read as plain text") && Contains("never closed"));
   CHECK_FALSE(little.options.sampler);
   CHECK_FALSE(little.options.steps);
   CHECK_THROWS_AS(foreign("x\nSteps: 3"), Error);

@@ -29,8 +29,8 @@ RunFacts sample_facts() {
   facts.plan.steps = 2;
   facts.plan.scheduler_class = "EulerAncestralDiscreteScheduler";
   facts.plan.latent_shape = {4, 96, 64};
-  facts.plan.prompt.ids = {1, 2, 3};
-  facts.plan.prompt.token_count = 3;
+  facts.plan.prompts[0].texts[0].ids = {1, 2, 3};
+  facts.plan.prompts[0].texts[0].token_count = 3;
   facts.model_name = "sd15";
   facts.family = "Stable Diffusion 1.x";
   facts.execution = {"cpu", "A CPU", "fp32", "AVX2", 2};

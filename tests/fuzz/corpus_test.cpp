@@ -24,6 +24,7 @@ LDM_FUZZ_TARGET(tar)
 LDM_FUZZ_TARGET(bpe)
 LDM_FUZZ_TARGET(jobs)
 LDM_FUZZ_TARGET(prompts)
+LDM_FUZZ_TARGET(prompt_syntax)
 LDM_FUZZ_TARGET(journal)
 #undef LDM_FUZZ_TARGET
 
@@ -62,6 +63,9 @@ TEST_CASE("fuzz corpus: index") { replay(fuzz_index, test::test_file("fuzz/corpu
 TEST_CASE("fuzz corpus: bpe") { replay(fuzz_bpe, test::test_file("fuzz/corpus/bpe")); }
 TEST_CASE("fuzz corpus: jobs") { replay(fuzz_jobs, test::test_file("fuzz/corpus/jobs")); }
 TEST_CASE("fuzz corpus: prompts") { replay(fuzz_prompts, test::test_file("fuzz/corpus/prompts")); }
+TEST_CASE("fuzz corpus: prompt_syntax") {
+  replay(fuzz_prompt_syntax, test::test_file("fuzz/corpus/prompt_syntax"));
+}
 TEST_CASE("fuzz corpus: journal") { replay(fuzz_journal, test::test_file("fuzz/corpus/journal")); }
 TEST_CASE("fuzz corpus: tar") { replay(fuzz_tar, test::test_file("fuzz/corpus/tar")); }
 

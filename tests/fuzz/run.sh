@@ -42,7 +42,7 @@ for target in "${targets[@]}"; do
     pickle|checkpoint) words=("-dict=$here/pickle.dict") ;;
     jobs|journal) words=("-dict=$here/json.dict") most=384 ;;
     json|index) words=("-dict=$here/json.dict") ;;
-    bpe|prompts) most=128 ;;
+    bpe|prompts|prompt_syntax) most=128 ;;
   esac
   log=$build/found/$target.log
   count=$build/found/$target.count

@@ -105,8 +105,8 @@ TEST_CASE("a prompt that is cut is reported, or refused on request") {
   std::string text;
   for (int i = 0; i < 90; ++i) text += "word ";
   const Plan cut = plan([&](Request& r) { r.prompt = text; });
-  CHECK(cut.prompt.ids.size() == 77);
-  CHECK(!cut.prompt.cut_text.empty());
+  CHECK(cut.prompts[0].texts[0].ids.size() == 77);
+  CHECK(!cut.prompts[0].texts[0].cut_text.empty());
   const Error error = refusal([&](Request& r) {
     r.prompt = text;
     r.long_prompt = LongPrompt::kError;

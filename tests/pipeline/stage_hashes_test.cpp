@@ -27,10 +27,10 @@ TEST_CASE("a tensor's hash is of its values in row order and its own dtype") {
 
 TEST_CASE("the hash of tokens tells prompt and negative prompt apart") {
   Plan plan;
-  plan.prompt.ids = {1, 23};
-  plan.negative_prompt.ids = {4};
+  plan.prompts[0].texts[0].ids = {1, 23};
+  plan.negative_prompt.texts[0].ids = {4};
   CHECK(tokens_sha256(plan) == sha256_hex("1 23 \n4 \n"));
-  std::swap(plan.prompt.ids, plan.negative_prompt.ids);
+  std::swap(plan.prompts[0], plan.negative_prompt);
   CHECK(tokens_sha256(plan) == sha256_hex("4 \n1 23 \n"));
 }
 

@@ -48,7 +48,7 @@ class TaskMaker {
  private:
   /// Facts of image `k` of a job.
   RunFacts plan(const Job& job, const Options& options, const Inputs& inputs, std::int64_t k) const;
-  int kind_of(const Options& options, std::size_t number);
+  int kind_of(const Options& options, const Plan& plan, std::size_t number);
 
   PictureCost cost_of(const Plan& plan);
 

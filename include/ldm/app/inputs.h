@@ -38,6 +38,13 @@ std::optional<Problem> prompt_problem(std::string_view text);
 /// is "prompt" or "negative prompt".
 void check_prompt(std::string_view text, std::string_view what);
 
+/// Whether the prompts have the syntax of `WeightedPrompt`.
+bool is_weighted(const Options& options);
+
+/// Throws Error::input pointing at the character where a prompt's syntax is wrong.
+void check_prompt_syntax(const Options& options, std::string_view prompt,
+                         std::string_view negative_prompt);
+
 /// The prompt that `--prompt` names: itself, or all of stdin for "-" without one final newline.
 std::string read_prompt(const std::string& value);
 

@@ -27,6 +27,7 @@ struct Options {
   std::optional<std::int64_t> num_images;
   std::optional<std::int64_t> batch_size;
   std::optional<std::string> prompt_syntax;
+  std::optional<std::string> prompt_weighting;
   std::optional<std::string> long_prompt;
   std::optional<std::int64_t> width;
   std::optional<std::int64_t> height;

@@ -31,6 +31,9 @@ LoraRequest make_lora_request(const Options& options);
 /// What --controlnet says, in the same form.
 std::vector<ControlNetChoice> make_controlnet_choices(const Options& options);
 
+/// What --long-prompt says.
+LongPrompt long_prompt_of(const Options& options);
+
 /// What --vae-tiling says.
 VaeTiling vae_tiling_of(const Options& options);
 

@@ -47,12 +47,17 @@ class Error : public std::exception {
   /// The same error under another exit code, e.g. an input image that turns out to be unreadable.
   Error& with_code(ErrorCode code);
 
+  /// Adds a part of what was read, on a line, and on the next a caret under the faulty place.
+  Error& with_excerpt(std::string lines);
+
   ErrorCode code() const { return code_; }
   int exit_code() const { return static_cast<int>(code_); }
   const std::string& rule() const { return rule_; }
   const std::string& hint() const { return hint_; }
   /// Context and message in one line, control characters escaped; no hint.
   const std::string& message() const { return text_; }
+  /// Two lines without an end to the last one, or empty.
+  const std::string& excerpt() const { return excerpt_; }
   const char* what() const noexcept override { return text_.c_str(); }
 
  private:
@@ -63,6 +68,7 @@ class Error : public std::exception {
   std::string rule_;
   std::string message_;
   std::string hint_;
+  std::string excerpt_;
   std::vector<std::string> context_;
   std::string text_;
 };

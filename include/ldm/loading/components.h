@@ -13,6 +13,7 @@
 #include "ldm/models/denoiser.h"
 #include "ldm/models/text_encoder.h"
 #include "ldm/schedulers/registry.h"
+#include "ldm/text/prompt_chunks.h"
 #include "ldm/text/tokenizer.h"
 
 namespace ldm {
@@ -32,6 +33,7 @@ struct Components {
   Execution execution;
   LoadContext loading;
   std::shared_ptr<const Tokenizer> tokenizer;                 ///< null: no prompt is read
+  std::shared_ptr<const PromptReader> prompts;                ///< where there is a tokenizer
   std::optional<Lazy<models::TextEncoderImpl>> text_encoder;  ///< none: an unconditional model
   Lazy<models::DenoiserImpl> unet;
   Lazy<models::AutoencoderImpl> vae;

@@ -13,30 +13,25 @@ namespace ldm {
 
 struct Components;
 class ImageRandom;
-class TextCache;
 
 /// Everything that the denoiser sees beside the noisy latents and the timestep, for one batch of
 /// images and all branches of guidance: text, picture channels, class labels. The same for every
 /// kind of model.
 struct Conditioning;
 
-/// Text (or class) embeddings [branches, S, D] of a plan, in the denoiser's dtype; undefined for an
-/// unconditional model. Throws Error::non_finite.
-at::Tensor encode_prompts(Components& components, const Plan& plan, TextCache& cache);
-
-/// Whether `encode_prompts` would need the text encoder's weights.
-bool needs_text_encoder(const Components& components, const Plan& plan, const TextCache& cache);
-
 /// Whether the condition's random numbers come before the starting noise (as in the public
 /// upscaler) or after it.
 bool draws_before_latents(ImageCondition condition);
 
-/// The conditioning of a batch. `contexts` holds, for each image, what `encode_prompts` gave for
-/// its prompt, [branches, S, D]. Draws what the public pipelines draw: the upscaler's noise, the
+/// The conditioning of a batch. `contexts` holds, for each image, what `EncodedText` says for the
+/// first call, [rows, S, D]. Draws what the public pipelines draw: the upscaler's noise, the
 /// posterior of the masked image.
-std::shared_ptr<const Conditioning> make_conditioning(Components& components, const Plan& plan,
-                                                      const std::vector<at::Tensor>& contexts,
-                                                      std::vector<ImageRandom>& randoms);
+std::shared_ptr<Conditioning> make_conditioning(Components& components, const Plan& plan,
+                                                const std::vector<at::Tensor>& contexts,
+                                                std::vector<ImageRandom>& randoms);
+
+/// Makes a batch attend to other text from now on: for each image [rows, S, D].
+void use_text(Conditioning& conditioning, const std::vector<at::Tensor>& contexts);
 
 /// One call of the denoiser: model_input [B, C, h, w] as the scheduler scaled it, `timestep` in
 /// training steps, the `call`th of the run's → the guided prediction [B, C, h, w] fp32.

@@ -1,10 +1,17 @@
 #pragma once
 
+#include <span>
+
 namespace at {
 class Tensor;
 }
 
 namespace ldm {
+
+/// The prediction for prompts that AND joins: uncond + Σ weight · (text - uncond), all [B, C, h, w]
+/// fp32 (Liu et al. 2022, arXiv:2206.01714, eq. 11; AUTOMATIC1111's combine_denoised).
+at::Tensor compose_prompts(const at::Tensor& uncond, std::span<const at::Tensor> texts,
+                           std::span<const double> weights);
 
 /// Classifier-free guidance (Ho & Salimans 2022, eq. 6): uncond + scale · (text − uncond).
 /// All [B, C, h, w], fp32.

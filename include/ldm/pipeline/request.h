@@ -9,6 +9,7 @@
 #include "ldm/io/grey_image.h"
 #include "ldm/io/image.h"
 #include "ldm/pipeline/steering_request.h"
+#include "ldm/text/prompt_chunks.h"
 
 namespace ldm {
 
@@ -16,8 +17,15 @@ namespace ldm {
 /// (diffusers); `kExact` plans more steps so that exactly `num_inference_steps` are run.
 enum class StrengthMode { kScaled, kExact };
 
-/// What happens to a prompt longer than the text encoder's window.
-enum class LongPrompt { kTruncate, kError };
+/// How a prompt is read: as text, or with the syntax of `WeightedPrompt`.
+enum class PromptSyntax { kPlain, kWeighted };
+
+/// What the weights of a prompt do to a chunk's embedding z of its tokens' weights w.
+enum class PromptWeighting {
+  kMeanRestoring,  ///< z · w, scaled so that its mean is that of z (A1111's "Original")
+  kPlain,          ///< z · w (A1111's "No norm")
+  kComfyUI,        ///< e + (z - e) · w, e the empty prompt's embedding
+};
 
 enum class VaeTiling { kAuto, kOn, kOff };
 
@@ -80,6 +88,8 @@ struct Request {
   int width = 0;   ///< pixels, a multiple of 8; 0: the init image's or the model's
   int height = 0;  ///< pixels, a multiple of 8; 0: the init image's or the model's
   int clip_skip = 0;
+  PromptSyntax prompt_syntax = PromptSyntax::kPlain;
+  PromptWeighting prompt_weighting = PromptWeighting::kMeanRestoring;
   LongPrompt long_prompt = LongPrompt::kTruncate;
   std::shared_ptr<const Image> init_image;  ///< img2img when set
   /// 0…1, img2img and inpainting; by default 0.8, and 1 with a mask.
@@ -110,11 +120,18 @@ struct Request {
   bool low_memory = false;
 };
 
-/// How one prompt became tokens.
-struct PromptTokens {
-  std::vector<std::int64_t> ids;
-  std::size_t token_count = 0;  ///< tokens of the prompt before truncation, without BOS and EOS
-  std::string cut_text;         ///< the end that does not fit, empty if it fits
+/// A prompt over the UNet calls of a run: its words may change.
+struct PromptTimeline {
+  double weight = 1.0;  ///< among the prompts that AND joins
+  std::vector<PromptTokens> texts = std::vector<PromptTokens>(1);  ///< each wording once
+  std::vector<int> at_call;  ///< number of the wording at each UNet call; empty: always 0
+
+  int number_at(int call) const {
+    return at_call.empty() ? 0 : at_call[static_cast<std::size_t>(call)];
+  }
+  const PromptTokens& at(int call) const {
+    return texts[static_cast<std::size_t>(number_at(call))];
+  }
 };
 
 /// What a denoiser reads beside the noisy latents; its number of input channels tells.
@@ -128,10 +145,11 @@ enum class ImageCondition {
 
 /// A request resolved against a model: what will be computed, known before any weights are read.
 struct Plan {
-  Request request;  ///< sampler, size and batch filled in
-  PromptTokens prompt;
-  PromptTokens negative_prompt;
-  std::vector<std::int64_t> heatmap_tokens;  ///< positions in prompt.ids; empty: no heat map
+  Request request;                             ///< sampler, size and batch filled in
+  std::vector<PromptTimeline> prompts = {{}};  ///< one, or those that AND joins
+  PromptTimeline negative_prompt;
+  std::vector<int> chunks = {1};  ///< of the longest prompt at each UNet call; one: always so
+  std::vector<std::int64_t> heatmap_tokens;  ///< positions in the prompt's ids; empty: no heat map
   std::string scheduler_class;               ///< diffusers' class name of the sampler
   std::vector<double> timesteps;             ///< one an UNet call that will be made
   std::vector<double> sigmas;                ///< one a UNet call, then the final one
@@ -144,6 +162,8 @@ struct Plan {
   bool guided() const { return branches > 1; }
   /// Whether the model reads no mask, so that the loop keeps what the mask keeps.
   bool blends() const { return mask && condition == ImageCondition::kNone; }
+  /// Rows of the UNet's batch for each image: the branches, of text one for each prompt.
+  int rows() const { return branches + static_cast<int>(prompts.size()) - 1; }
   bool perturbed() const { return request.pag_scale > 0; }
   /// Whether UNet call `k` of `steps` lies in the guidance interval.
   bool guides_at(int k) const;
@@ -151,7 +171,7 @@ struct Plan {
   int predictions_at(int k) const;
   double predictions() const;
   /// The most predictions that one call makes for an image.
-  int most_branches() const { return branches + (perturbed() ? 1 : 0); }
+  int most_branches() const { return rows() + (perturbed() ? 1 : 0); }
 
   std::shared_ptr<const Plan> second_pass;  ///< what follows at the larger size; null without
   /// The pass that gives the picture.

@@ -15,7 +15,7 @@ namespace ldm {
 /// there the cause lies.
 struct StageHashes {
   std::string tokens;         ///< `tokens_sha256`
-  std::string embeddings;     ///< [branches, S, D] in the denoiser's dtype, the unconditional first
+  std::string embeddings;     ///< [rows, S, D] in the denoiser's dtype, the unconditional first
   std::string first_latents;  ///< [C, h, w] fp32 that the sampler starts from
   std::string base_latents;   ///< [C, h, w] fp32 that the first of two passes gave
   std::string latents;        ///< [C, h, w] fp32 as they leave the sampler
@@ -37,7 +37,8 @@ struct StageHashes {
   }
 };
 
-/// Of the ids of prompt and negative prompt as decimal text: a blank after each, a line each.
+/// Of the ids of the prompts and the negative prompt as decimal text: a blank after each, a line
+/// each; with weights, and where the words change, behind them.
 std::string tokens_sha256(const Plan& plan);
 
 /// Of a tensor's values in its own dtype, row by row; empty for an undefined one.

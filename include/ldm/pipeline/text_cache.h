@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,6 +25,8 @@ class TextCache {
                  const std::function<at::Tensor()>& encode);
   /// Whether `get` would find it.
   bool holds(const std::vector<std::int64_t>& ids, int clip_skip) const;
+  /// Embeddings that are here.
+  std::size_t size() const { return entries_.size(); }
 
  private:
   struct Entry;

@@ -23,18 +23,13 @@ class FramedTokenizer : public Tokenizer {
  public:
   Encoding encode(std::string_view prompt) const final;
   std::vector<std::int64_t> tokenize(std::string_view text) const final;
+  std::vector<PlacedToken> place(std::string_view text) const final;
   std::int64_t bos_id() const final { return frame_.bos; }
   std::int64_t eos_id() const final { return frame_.eos; }
   std::int64_t pad_id() const final { return frame_.pad; }
   std::size_t max_length() const final { return frame_.max_length; }
 
  protected:
-  /// A token and the byte of the prompt where the characters begin that it was made from.
-  struct PlacedToken {
-    std::int64_t id = 0;
-    std::size_t begin = 0;
-  };
-
   explicit FramedTokenizer(const PromptFrame& frame) : frame_(frame) {}
 
   /// The tokens that are found in a prompt as they stand, before anything else is done with it.
@@ -45,8 +40,6 @@ class FramedTokenizer : public Tokenizer {
                          std::vector<PlacedToken>& tokens) const = 0;
 
  private:
-  std::vector<PlacedToken> scan(std::string_view prompt) const;
-
   PromptFrame frame_;
 };
 

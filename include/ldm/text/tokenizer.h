@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,17 +22,31 @@ struct Encoding {
   std::string cut_text;
 };
 
+/// A token and the byte of the text where the characters begin that it was made from.
+struct PlacedToken {
+  std::int64_t id = 0;
+  std::size_t begin = 0;
+};
+
+/// Error::input naming the byte for a prompt of more than 64 KiB, invalid UTF-8 or a NUL.
+void check_prompt_text(std::string_view prompt);
+
 /// Turns prompts into ids. All calls are safe from several threads.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// The prompt as `max_length` ids. Error::input for more than 64 KiB, invalid UTF-8 or a NUL,
-  /// naming the byte.
+  /// The prompt as `max_length` ids. Errors of `check_prompt_text`.
   virtual Encoding encode(std::string_view prompt) const = 0;
 
   /// The ids of the text alone, neither truncated nor padded. Errors as `encode`.
   virtual std::vector<std::int64_t> tokenize(std::string_view text) const = 0;
+
+  /// The tokens of the text alone with their places. Errors as `encode`.
+  virtual std::vector<PlacedToken> place(std::string_view text) const = 0;
+
+  /// BOS, at most `capacity()` ids of a text, EOS and padding.
+  std::vector<std::int64_t> frame(std::span<const std::int64_t> ids) const;
 
   /// The vocabulary's spelling of an id ("wow</w>"), empty for an unused one.
   virtual std::string_view piece(std::int64_t id) const = 0;

@@ -46,6 +46,9 @@ char32_t lower_case(char32_t c);
 /// Whether an added token's `single_word` flag takes `c` for part of a word (\w of Unicode 16).
 bool is_word_char(char32_t c);
 
+/// Columns of a terminal that `c` takes: 0 for combining marks, 2 for wide characters, else 1.
+int columns_of(char32_t c);
+
 /// The text in Unicode 9.0's normalisation form C, with the way back.
 ///
 /// Combining marks and compositions younger than 9.0 count as unassigned, as in the public

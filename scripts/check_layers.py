@@ -20,7 +20,7 @@ ROWS = {
     "pipeline": 8, "train": 8,
     "app": 9,
 }
-CORE_WITH_TORCH = {"execution", "random", "device", "determinism"}
+CORE_WITH_TORCH = {"execution", "random", "brownian", "device", "determinism"}
 # Bodies of row app that builds without libtorch compile too.
 REQUEST_FILES = set(re.search(r"set\(ldm_request_files ([^)]*)\)",
                               (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")).group(1).split())

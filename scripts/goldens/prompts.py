@@ -138,7 +138,7 @@ EMBEDDED = {
     "plain_weighting": ("a (red:1.3) [apple]", {"weighting": "plain"}),
     "comfyui": ("a (red:1.3) [apple]", {"weighting": "comfyui"}),
     "clip_skip": ("a (red:1.3) apple", {"skip": 1}),
-    "break": ("a red BREAK apple (token:1.2)BREAK(a BREAK red)", {}),
+    "break": ("a red BREAK apple (token:1.2)BREAK(a red)", {}),
     "break_first": ("BREAK a red apple BREAK", {}),
     "unicode": ("Ünï (猫:1.2) 🍎 [ΟΔΟΣ]", {}),
     "chunk": (f"(a red apple:1.2), {WORDS} {WORDS} {WORDS}", {"long": "chunk"}),
@@ -163,8 +163,9 @@ TIMED = {
 
 
 # of each chunk's 77 rows; the rest is padding in most, and the files must stay small
-ROWS = [*range(24), 76]
-SD2 = ("weight", "break", "chunk", "cut")
+ROWS = [*range(6), 76]
+COLUMNS = 16  # tokens of the changing prompts, all shorter
+SD2 = ("weight", "cut")
 
 
 def record_embeddings(tensors: dict, described: dict, name: str, encoder: Encoder) -> None:
@@ -172,7 +173,7 @@ def record_embeddings(tensors: dict, described: dict, name: str, encoder: Encode
         if name == "sd2" and key not in SD2:
             continue
         ids, weights, z = encoder.embed(prompt, **settings)
-        tensors |= {f"{name}.{key}.ids": ids.to(torch.int16), f"{name}.{key}.weights": weights,
+        tensors |= {f"{name}.{key}.ids": ids.half(), f"{name}.{key}.weights": weights,
                     f"{name}.{key}.embedding": z[0].unflatten(0, (-1, 77))[:, ROWS]}
         described[f"embedding.{name}.{key}"] = json.dumps({"prompt": prompt, **settings})
 
@@ -180,8 +181,8 @@ def record_embeddings(tensors: dict, described: dict, name: str, encoder: Encode
 def record_words(tensors: dict, described: dict, encoder: Encoder) -> None:
     for key, (prompt, words) in TIMED.items():
         read = [encoder.embed(text)[:2] for text in words]
-        tensors[f"timed.{key}.ids"] = torch.stack([ids for ids, _ in read]).to(torch.int16)
-        tensors[f"timed.{key}.weights"] = torch.stack([weights for _, weights in read])
+        tensors[f"timed.{key}.ids"] = torch.stack([ids[:COLUMNS] for ids, _ in read]).half()
+        tensors[f"timed.{key}.weights"] = torch.stack([weights[:COLUMNS] for _, weights in read])
         described[f"timed.{key}"] = json.dumps({"prompt": prompt})
 
 

@@ -4,12 +4,15 @@
 #include <utility>
 
 #include "ldm/app/check_controls.h"
+#include "ldm/app/noise_level_options.h"
 #include "ldm/app/picture_options.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 
 namespace ldm::app {
 namespace {
+
+constexpr const char* kUsualWeighting = "mean-restoring";
 
 using Side = std::optional<std::int64_t>;
 
@@ -48,7 +51,8 @@ std::vector<Problem> check_together(const Options& options) {
   if (options.lora_partial && !options.lora) {
     problems.push_back({"--lora-partial needs a LoRA", "add --lora FILE"});
   }
-  if (options.prompt_weighting && options.prompt_syntax != "weighted") {
+  if (options.prompt_weighting.value_or(kUsualWeighting) != kUsualWeighting &&
+      options.prompt_syntax != "weighted") {
     problems.push_back(
         {"--prompt-weighting needs prompts with weights", "add --prompt-syntax weighted"});
   }
@@ -111,6 +115,7 @@ std::vector<Problem> check_options(const Options& options) {
   append(problems, check_together(options));
   append(problems, check_controls(options));
   append(problems, check_picture_options(options));
+  append(problems, check_noise_levels(options));
   return problems;
 }
 

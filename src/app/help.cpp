@@ -62,7 +62,12 @@ std::string option_entry(const OptionSpec& spec) {
   }
   if (!spec.is_switch()) left += cat(" ", spec.value);
   std::string right(spec.help);
-  if (spec.choices != nullptr) right += cat(" [", join(spec.choices(), "|"), "]");
+  if (spec.choices != nullptr) {
+    constexpr std::size_t kUnbroken = 60;
+    std::string choices = join(spec.choices(), "|");
+    if (choices.size() > kUnbroken) choices = join(spec.choices(), " | ");
+    right += cat(" [", choices, "]");
+  }
   return entry(left, right);
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "ldm/app/noise_level_options.h"
 #include "ldm/app/option_values.h"
 #include "ldm/app/picture_options.h"
 #include "ldm/core/device.h"
@@ -24,18 +25,55 @@ constexpr const char* kSettingsKey = "ldm-gen";
 
 /// The name other tools know a sampler by.
 std::string a1111_sampler(const std::string& name) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kNames = {{
+  constexpr auto kNames = std::to_array<std::pair<std::string_view, std::string_view>>({
       {"ddim", "DDIM"},
       {"ddpm", "DDPM"},
       {"pndm", "PLMS"},
       {"euler", "Euler"},
       {"euler-a", "Euler a"},
+      {"heun", "Heun"},
+      {"dpm2", "DPM2"},
+      {"dpm2-a", "DPM2 a"},
+      {"lms", "LMS"},
       {"dpmpp-2m", "DPM++ 2M"},
-  }};
+      {"dpmpp-2s-a", "DPM++ 2S a"},
+      {"dpmpp-sde", "DPM++ SDE"},
+      {"dpmpp-2m-sde", "DPM++ 2M SDE"},
+      {"dpmpp-3m-sde", "DPM++ 3M SDE"},
+      {"unipc", "UniPC"},
+      {"deis", "DEIS"},
+      {"ipndm", "IPNDM"},
+      {"lcm", "LCM"},
+      {"tcd", "TCD"},
+      {"restart", "Restart"},
+  });
   for (const auto& [ours, theirs] : kNames) {
     if (ours == name) return std::string(theirs);
   }
   return name;
+}
+
+/// The name other tools know a schedule by; empty for the model's own.
+std::string a1111_schedule(const std::string& name) {
+  constexpr auto kNames = std::to_array<std::pair<std::string_view, std::string_view>>({
+      {"karras", "Karras"},
+      {"exponential", "Exponential"},
+      {"polyexponential", "Polyexponential"},
+      {"beta", "Beta"},
+      {"sgm-uniform", "SGM Uniform"},
+      {"ays", "Align Your Steps"},
+  });
+  for (const auto& [ours, theirs] : kNames) {
+    if (ours == name) return std::string(theirs);
+  }
+  return {};
+}
+
+void add_schedule(Json& out, const ScheduleChoice& schedule) {
+  if (schedule.name != "default") out["schedule"] = schedule.name;
+  if (schedule.rho) out["schedule_rho"] = *schedule.rho;
+  if (!schedule.sigmas.empty()) out["sigmas"] = list_text(schedule.sigmas);
+  if (!schedule.timesteps.empty()) out["timesteps"] = list_text(schedule.timesteps);
 }
 
 /// A value of the parameters line: quoted as JSON when it holds the line's own punctuation.
@@ -195,6 +233,8 @@ Json request_json(const Plan& plan) {
   add_steering(out, request);
   out["sampler"] = request.sampler;
   out["eta"] = request.eta;
+  add_schedule(out, request.schedule);
+  if (request.compat != "diffusers") out["compat"] = request.compat;
   add_overrides(out, request.scheduler);
   out["clip_skip"] = request.clip_skip;
   if (plan.image_to_image || plan.mask) {
@@ -263,8 +303,10 @@ std::string parameters_text(const RunFacts& facts, std::uint64_t seed) {
   const Request& request = facts.plan.request;
   std::string out = request.prompt;
   if (!request.negative_prompt.empty()) out += "\nNegative prompt: " + request.negative_prompt;
+  const std::string schedule = a1111_schedule(request.schedule.name);
   out +=
       cat("\nSteps: ", request.num_inference_steps, ", Sampler: ", a1111_sampler(request.sampler),
+          schedule.empty() ? "" : ", Schedule type: " + schedule,
           ", CFG scale: ", number_text(request.guidance_scale), ", Seed: ", seed,
           ", Size: ", request.width, "x", request.height);
   const auto unet = facts.weights.find("unet");

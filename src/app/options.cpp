@@ -4,6 +4,7 @@
 #include <array>
 
 #include "ldm/schedulers/registry.h"
+#include "ldm/schedulers/schedule_choice.h"
 
 namespace ldm::app {
 namespace {
@@ -13,7 +14,8 @@ using Words = std::vector<std::string>;
 Words prompt_syntaxes() { return {"plain", "weighted"}; }
 Words prompt_weightings() { return {"mean-restoring", "plain", "comfyui"}; }
 Words long_prompts() { return {"truncate", "chunk", "error"}; }
-Words schedules() { return {"default"}; }
+Words schedules() { return schedule_names(); }
+Words compats() { return {"diffusers", "a1111", "comfyui", "compvis"}; }
 Words spacings() { return {"leading", "trailing", "linspace"}; }
 Words prediction_types() { return {"epsilon", "v_prediction", "sample"}; }
 Words strength_modes() { return {"scaled", "exact"}; }
@@ -72,8 +74,12 @@ constexpr OptionSpec kOptions[] = {
     {"--pag-layers", "NAMES", kHow, "self-attentions that are perturbed, by parts of their names: mid, up_blocks.1 … (default mid)", &Options::pag_layers},
     {"--freeu", "B1,B2,S1,S2", kHow, "FreeU's factors of backbone and skip connections (SD1.5: 1.5,1.6,0.9,0.2; SD2.1: 1.4,1.6,0.9,0.2)", &Options::freeu},
     {"--sampler", "NAME", kHow, "see `ldm-gen samplers` (default: the model's)", &Options::sampler, &sampler_names},
-    {"--schedule", "NAME", kHow, "spacing of noise levels (default: default)", &Options::schedule, &schedules},
-    {"--eta", "E", kHow, "0…1, fresh noise of the ddim sampler (default 0)", &Options::eta, nullptr, Range{0, 1}},
+    {"--schedule", "NAME", kHow, "how the noise levels are spread (default: as the model's scheduler says)", &Options::schedule, &schedules},
+    {"--schedule-rho", "R", kHow, "exponent of the schedules karras (default 7) and polyexponential (1)", &Options::schedule_rho, nullptr, Range{0, 100}},
+    {"--sigmas", "S1,S2…", kHow, "the noise levels themselves, falling; as many steps as levels above 0", &Options::sigmas},
+    {"--timesteps", "T1,T2…", kHow, "the training timesteps themselves, falling; one a step", &Options::timesteps},
+    {"--compat", "NAME", kHow, "whose noise, levels and rounding; the plan tells what it sets (default diffusers)", &Options::compat, &compats},
+    {"--eta", "E", kHow, "0…1, fresh noise of the samplers ddim and tcd (default 0)", &Options::eta, nullptr, Range{0, 1}},
     {"--timestep-spacing", "NAME", kHow, "replaces the model's", &Options::timestep_spacing, &spacings},
     {"--prediction-type", "NAME", kHow, "replaces the model's", &Options::prediction_type, &prediction_types},
     {"--rescale-betas-zero-snr", "", kHow, "rescale the noise schedule to zero terminal SNR", &Options::rescale_betas_zero_snr},

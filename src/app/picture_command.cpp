@@ -11,7 +11,7 @@
 namespace ldm::app {
 namespace {
 
-constexpr std::array<DecidingOption, 40> kTold = {{
+constexpr auto kTold = std::to_array<DecidingOption>({
     {"prompt", ""},
     {"negative_prompt", ""},
     {"class", "\n"},
@@ -27,6 +27,10 @@ constexpr std::array<DecidingOption, 40> kTold = {{
     {"freeu", "\n"},
     {"sampler", "\n"},
     {"schedule", "default"},
+    {"schedule_rho", "\n"},
+    {"sigmas", "\n"},
+    {"timesteps", "\n"},
+    {"compat", "diffusers"},
     {"eta", "0"},
     {"timestep_spacing", "\n"},
     {"prediction_type", "\n"},
@@ -52,7 +56,7 @@ constexpr std::array<DecidingOption, 40> kTold = {{
     {"noise_level", "\n"},
     {"dtype", "\n"},
     {"vae_tiling", "auto"},
-}};
+});
 
 constexpr std::array<RecordedFile, 4> kGiven = {{
     {"init_image_sha256", "--init-image", "INIT_IMAGE"},

@@ -7,6 +7,7 @@
 #include "ldm/app/option_values.h"
 #include "ldm/app/progress.h"
 #include "ldm/core/text.h"
+#include "ldm/pipeline/compat.h"
 
 namespace ldm::app {
 namespace {
@@ -61,6 +62,21 @@ std::string prompt_row(const Plan& plan, const PromptTimeline& prompt) {
   return row("prompt", text);
 }
 
+/// How the levels are spread, where the request says so.
+std::string levels_row(const Plan& plan) {
+  const ScheduleChoice& schedule = plan.request.schedule;
+  if (schedule.listed()) return row("schedule", "as listed");
+  if (schedule.name == "default") return {};
+  std::string text = schedule.name;
+  if (schedule.rho) text += cat(", rho ", number_text(*schedule.rho));
+  return row("schedule", text);
+}
+
+std::string compat_row(const Request& request) {
+  if (request.compat == "diffusers") return {};
+  return row("compat", cat(request.compat, ": ", compat_of(request).what));
+}
+
 std::string outputs_row(const std::vector<std::filesystem::path>& outputs) {
   if (outputs.empty()) return {};
   std::string text = outputs.front().string();
@@ -88,7 +104,7 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
   }
   out +=
       row("size", cat(request.width, "x", request.height, ", latents ", shape(plan.latent_shape)));
-  out += sampler_row(plan);
+  out += sampler_row(plan) + levels_row(plan) + compat_row(request);
   const std::string steps = planned_steps_text(plan);
   if (!steps.empty()) out += row("start", steps);
   if (plan.second_pass) out += row("hires", second_pass_text(plan));

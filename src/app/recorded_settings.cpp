@@ -10,6 +10,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/json.h"
+#include "ldm/schedulers/registry.h"
 
 namespace ldm::app {
 namespace {
@@ -76,8 +77,8 @@ void add_own(const Json& json, Collector& out) {
   flatten(json, "", out);
 }
 
-/// A sampler's name without what its spellings differ in: "DPM++ 2M" and dpmpp-2m alike.
-std::string bare_sampler(std::string_view name) {
+/// A name without what its spellings differ in: "DPM++ 2M" and dpmpp-2m alike.
+std::string bare_name(std::string_view name) {
   std::string out;
   for (const char c : name) {
     if (c == '+') out += 'p';
@@ -87,11 +88,26 @@ std::string bare_sampler(std::string_view name) {
   return out == "plms" ? "pndm" : out;
 }
 
-std::string own_sampler(const std::string& theirs) {
-  for (const std::string& ours : find_option("sampler")->choices()) {
-    if (bare_sampler(ours) == bare_sampler(theirs)) return ours;
+/// The choice of an option that another tool spells `theirs`.
+std::string own_name(const char* option, const std::string& theirs) {
+  for (const std::string& ours : find_option(option)->choices()) {
+    if (bare_name(ours) == bare_name(theirs)) return ours;
   }
   return theirs;
+}
+
+/// The schedule that another tool calls `theirs`; empty where the picture's sampler is not known or
+/// cannot follow it.
+std::string own_schedule(const std::string& theirs, const std::string* sampler) {
+  const std::vector<std::string> known = sampler_names();
+  if (sampler == nullptr || std::find(known.begin(), known.end(), *sampler) == known.end()) {
+    return {};
+  }
+  const std::string ours = theirs == "Align Your Steps" ? "ays"
+                           : theirs == "Automatic"      ? "default"
+                                                        : own_name("schedule", theirs);
+  const std::vector<std::string> fitting = find_sampler(*sampler).schedules();
+  return std::find(fitting.begin(), fitting.end(), ours) == fitting.end() ? "" : ours;
 }
 
 /// Takes `name: value` off the front of the last line of a parameters text; values that hold its
@@ -134,10 +150,14 @@ void add_pair(const std::string& name, std::string value, Collector& out) {
     out.add("prompt_weighting", "plain");
     return;
   }
-  if (name == "Sampler") value = own_sampler(value);
   if (name == "Tiling" && value == "True") value = "xy";
   if (name == "Hires upscaler" && value == "Latent") value = "latent";
   if (name == "Hires upscaler" && value == "Lanczos") value = "image";
+  if (name == "Sampler") value = own_name("sampler", value);
+  if (name == "Schedule type") {
+    const std::string ours = own_schedule(value, find_setting(out.settings, "sampler"));
+    if (!ours.empty()) return out.add("schedule", ours);
+  }
   const auto skip = name == "Clip skip" ? parse_integer(value) : std::nullopt;
   // Counted from 1 there, from 0 here.
   if (skip && *skip > 0) value = std::to_string(*skip - 1);

@@ -12,6 +12,7 @@
 #include "ldm/app/check_controls.h"
 #include "ldm/app/check_options.h"
 #include "ldm/app/config_file.h"
+#include "ldm/app/noise_level_options.h"
 #include "ldm/app/picture_options.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
@@ -31,6 +32,7 @@ Options built_in_defaults() {
   options.prompt_weighting = "mean-restoring";
   options.long_prompt = "truncate";
   options.schedule = "default";
+  options.compat = "diffusers";
   options.metadata = "full";
   options.device = "auto";
   options.dtype = "auto";
@@ -125,6 +127,8 @@ void fill_defaults(Options& options, const GenerationDefaults& model) {
     defaults.guidance_rescale.reset();
   }
   if (is_image_to_image(options) || options.hires_scale) defaults.strength_mode = "scaled";
+  const int listed = schedule_choice(options).listed_steps();
+  if (listed > 0) defaults.steps = listed;
   fill_unset(options, defaults);
   fill_unset(options, built_in_defaults());
   throw_problems(check_size(options.width, options.height));
@@ -148,6 +152,8 @@ Request make_request(const Options& options, const Inputs& inputs) {
   add_steering(request, options);
   request.sampler = options.sampler.value_or("");
   request.eta = options.eta.value_or(0);
+  request.schedule = schedule_choice(options);
+  request.compat = options.compat.value_or("diffusers");
   request.scheduler.timestep_spacing = options.timestep_spacing;
   request.scheduler.prediction_type = options.prediction_type;
   request.scheduler.rescale_betas_zero_snr = options.rescale_betas_zero_snr;

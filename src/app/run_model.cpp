@@ -12,6 +12,7 @@
 #include "ldm/loading/open.h"
 #include "ldm/loading/preview_map.h"
 #include "ldm/loading/single_file.h"
+#include "ldm/schedulers/registry.h"
 
 namespace ldm::app {
 namespace {
@@ -75,9 +76,9 @@ void add_inputs(RunFacts& facts, const Inputs& inputs) {
 }
 
 void check_eta(const Plan& plan) {
-  if (plan.request.eta > 0 && plan.scheduler_class != "DDIMScheduler") {
+  if (plan.request.eta > 0 && !find_sampler(plan.request.sampler).traits.takes_eta) {
     throw Error::usage(
-        cat("--eta works with the ddim sampler only, not with ", plan.request.sampler),
+        cat("--eta works with the samplers ddim and tcd only, not with ", plan.request.sampler),
         "add --sampler ddim, or leave --eta out");
   }
 }

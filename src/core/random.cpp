@@ -2,14 +2,23 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/randn.h>
+
+#include "ldm/core/philox.h"
 
 namespace ldm {
 
-ImageRandom::ImageRandom(std::uint64_t seed)
-    : generator_(at::make_generator<at::CPUGeneratorImpl>(seed)) {}
+ImageRandom::ImageRandom(std::uint64_t seed, NoiseSource source)
+    : seed_(seed), source_(source), generator_(at::make_generator<at::CPUGeneratorImpl>(seed)) {}
 
 at::Tensor ImageRandom::randn(at::IntArrayRef shape) {
+  if (source_ == NoiseSource::kPhilox) {
+    at::Tensor numbers = at::empty(shape, at::kFloat);
+    philox_normal(seed_, draws_++,
+                  {numbers.data_ptr<float>(), static_cast<std::size_t>(numbers.numel())});
+    return numbers;
+  }
   return at::randn(shape, generator_, at::TensorOptions().dtype(at::kFloat));
 }
 

@@ -21,6 +21,7 @@ SchedulerConfig scheduler_config(const ModelFiles& files, const SamplerEntry& sa
   SchedulerConfig config = sampler.defaults();
   // A file made for another class has fields that this one does not know: not worth a warning.
   read_fields(files.scheduler_config, config, files.scheduler_source);
+  if (!sampler.traits.reads_zero_snr) config.rescale_betas_zero_snr = false;
   return config;
 }
 

@@ -20,6 +20,7 @@
 #include "ldm/loading/components.h"
 #include "ldm/nn/circular.h"
 #include "ldm/pipeline/autoencoding.h"
+#include "ldm/pipeline/compat.h"
 #include "ldm/pipeline/conditioning.h"
 #include "ldm/pipeline/cost.h"
 #include "ldm/pipeline/heatmap.h"
@@ -30,6 +31,7 @@
 #include "ldm/pipeline/previewer.h"
 #include "ldm/pipeline/repainting.h"
 #include "ldm/pipeline/start_latents.h"
+#include "ldm/pipeline/step_noise.h"
 #include "ldm/pipeline/text_cache.h"
 #include "ldm/pipeline/text_embedding.h"
 #include "ldm/schedulers/scheduler.h"
@@ -119,6 +121,7 @@ struct Pass {
 };
 
 struct PassStart {
+  std::vector<std::uint64_t> seeds;
   std::vector<ImageRandom> randoms;
   at::Tensor latents;
   LatentBlend keep;
@@ -128,12 +131,12 @@ struct PassStart {
 /// What all images of a batch must agree in, beside the shapes that follow from it.
 auto batch_key(const Plan& plan) {
   const Request& r = plan.request;
-  return std::tie(plan.scheduler_class, plan.timesteps, plan.sigmas, plan.latent_shape,
-                  plan.branches, plan.chunks, r.guidance_scale, r.guidance_rescale,
-                  r.guidance_start, r.guidance_end, r.pag_scale, r.pag_layers, r.freeu, r.eta,
-                  r.width, r.height, r.scheduler.timestep_spacing, r.scheduler.prediction_type,
-                  r.scheduler.rescale_betas_zero_snr, r.hires, r.tile, r.strength_mode,
-                  r.vae_tiling, r.low_memory);
+  return std::tie(plan.scheduler_class, r.sampler, r.compat, plan.timesteps, plan.sigmas,
+                  plan.latent_shape, plan.branches, plan.chunks, r.guidance_scale,
+                  r.guidance_rescale, r.guidance_start, r.guidance_end, r.pag_scale, r.pag_layers,
+                  r.freeu, r.eta, r.width, r.height, r.scheduler.timestep_spacing,
+                  r.scheduler.prediction_type, r.scheduler.rescale_betas_zero_snr, r.hires, r.tile,
+                  r.strength_mode, r.vae_tiling, r.low_memory);
 }
 
 }  // namespace
@@ -204,7 +207,8 @@ PassStart Pipeline::Impl::start_pass(const Pass& pass, const PlannedScheduler& p
   const Plan& plan = pass.plan;
   PassStart start;
   for (const Wanted& image : pass.images) {
-    start.randoms.emplace_back(seed_of(pass.plans, image));
+    start.seeds.push_back(seed_of(pass.plans, image));
+    start.randoms.emplace_back(start.seeds.back(), compat_of(plan.request).noise);
   }
   const std::vector<at::Tensor> contexts = texts_at(pass.images, pass.before.defined(), 0);
   const auto condition = [&] {
@@ -237,6 +241,7 @@ at::Tensor Pipeline::Impl::run_pass(const Pass& pass, const RunCallbacks& callba
   const bool second = pass.before.defined();
   if (callbacks.on_denoise_start && !second) callbacks.on_denoise_start();
   scheduler.set_begin_index(planned.begin);
+  StepNoise step_noise(start.randoms, start.seeds, plan.latent_shape);
   const auto total = static_cast<int>(scheduler.timesteps().size());
   for (int i = planned.begin; i < total; ++i) {
     const Stopwatch watch;
@@ -248,10 +253,8 @@ at::Tensor Pipeline::Impl::run_pass(const Pass& pass, const RunCallbacks& callba
     const at::Tensor prediction =
         predict_guided(*components, plan, *start.conditioning,
                        scheduler.scale_model_input(latents, i), timestep, call);
-    at::Tensor noise;
-    if (scheduler.needs_noise(i)) {
-      noise = randn_each(start.randoms, plan.latent_shape).to(latents.device());
-    }
+    at::Tensor noise = step_noise.draw(scheduler, i);
+    if (noise.defined()) noise = noise.to(latents.device());
     const at::Tensor sample = std::exchange(latents, scheduler.step(prediction, i, latents, noise));
     if (start.keep) latents = start.keep(latents, scheduler, i + 1);
     synchronize(components->execution);

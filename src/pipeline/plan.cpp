@@ -27,8 +27,9 @@ class Faults {
   void add(const Args&... args) {
     texts_.push_back(cat(args...));
   }
+  bool any() const { return !texts_.empty(); }
   void throw_if_any() const {
-    if (!texts_.empty()) throw Error::usage(join(texts_, "; "));
+    if (any()) throw Error::usage(join(texts_, "; "));
   }
 
  private:
@@ -235,7 +236,7 @@ void check_joined_prompts(const Plan& plan) {
 void plan_steps(const Components& c, Plan& plan) {
   const PlannedScheduler planned = make_planned_scheduler(c, plan);
   plan.request.sampler = planned.row->name;
-  plan.scheduler_class = planned.row->diffusers_class;
+  plan.scheduler_class = planned.row->public_name();
   const auto& timesteps = planned.scheduler->timesteps();
   const auto& sigmas = planned.scheduler->sigmas();
   plan.timesteps.assign(timesteps.begin() + planned.begin, timesteps.end());
@@ -287,8 +288,7 @@ Plan make_plan(const Components& c, const Request& request) {
   check_prompt_kind(resolved, c, faults);
   for (const std::string& fault : steering_faults(resolved, c)) faults.add(fault);
   for (const std::string& fault : control_faults(resolved, c)) faults.add(fault);
-  faults.throw_if_any();
-  grow_canvas(resolved, static_cast<int>(c.vae.bare().shape().downsampling));
+  if (!faults.any()) grow_canvas(resolved, static_cast<int>(c.vae.bare().shape().downsampling));
   resolve_size(resolved, plan.condition, c, faults);
   const models::AutoencoderShape vae = c.vae.bare().shape();
   plan.latent_shape = {vae.latent_channels, resolved.height / vae.downsampling,

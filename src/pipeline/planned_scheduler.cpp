@@ -7,6 +7,7 @@
 #include "ldm/core/text.h"
 #include "ldm/loading/components.h"
 #include "ldm/loading/model_schedule.h"
+#include "ldm/pipeline/compat.h"
 #include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
@@ -55,12 +56,17 @@ int planned_steps(const Plan& plan, int num_train_timesteps) {
                      "raise --strength or lower --steps");
 }
 
-/// Index into timesteps at which img2img starts (diffusers' `get_timesteps`).
-int begin_index(const Plan& plan, int planned, const Scheduler& scheduler) {
-  if (!plan.image_to_image) return 0;
-  const int kept = std::min(static_cast<int>(planned * *plan.request.strength), planned);
-  return kept == 0 ? static_cast<int>(scheduler.timesteps().size())
-                   : (planned - kept) * scheduler.order();
+/// EDM's preconditioning is trained in: no other model answers to it.
+void refuse_other_models(const SamplerEntry& row, const ModelFiles& files) {
+  if (row.traits.levels != LevelChoice::kContinuous) return;
+  const auto name = files.scheduler_config.find("_class_name");
+  const bool named = name != files.scheduler_config.end() && name->is_string();
+  const std::string trained = named ? name->get<std::string>() : std::string();
+  if (trained.starts_with("EDM")) return;
+  throw Error::usage(
+      cat(row.name, " is for models trained with EDM's preconditioning; this one has ",
+          trained.empty() ? "no such scheduler" : trained),
+      "--sampler euler --schedule karras");
 }
 
 }  // namespace
@@ -75,16 +81,29 @@ PlannedScheduler make_planned_scheduler(const Components& c, const Plan& plan) {
   if (forced.clip_sample) config.clip_sample = false;
   // PNDM cannot start inside its Runge-Kutta steps; the public class does, at a wrong noise level.
   if (forced.skip_prk_steps || plan.image_to_image) config.skip_prk_steps = true;
+  const Compat& compat = compat_of(request);
+  if (!compat.spacing.empty()) config.timestep_spacing = compat.spacing;
+  if (compat.ends_at_first_alpha) config.set_alpha_to_one = false;
   const SchedulerOverrides& over = request.scheduler;
   if (over.timestep_spacing) config.timestep_spacing = *over.timestep_spacing;
   if (over.prediction_type) config.prediction_type = *over.prediction_type;
   if (over.rescale_betas_zero_snr) config.rescale_betas_zero_snr = *over.rescale_betas_zero_snr;
+  refuse_other_models(row, c.files);
+  ScheduleChoice schedule = request.schedule;
+  const bool in_sigma =
+      row.traits.levels == LevelChoice::kAll || row.traits.levels == LevelChoice::kNamed;
+  if (in_sigma && over.timestep_spacing && compat.style != LevelStyle::kPublicClass) {
+    throw Error::usage(cat("--timestep-spacing and --compat ", request.compat, " both say how ",
+                           row.name, " spaces its levels"),
+                       "give one of them");
+  }
+  schedule.style = compat.style;
   PlannedScheduler planned;
   planned.row = &row;
-  planned.scheduler = row.make(config, SamplerOptions{request.eta});
+  planned.scheduler = row.make(config, {.eta = request.eta, .schedule = schedule});
   planned.num_inference_steps = planned_steps(plan, config.num_train_timesteps);
   planned.scheduler->set_timesteps(planned.num_inference_steps);
-  planned.begin = begin_index(plan, planned.num_inference_steps, *planned.scheduler);
+  if (plan.image_to_image) planned.begin = planned.scheduler->begin_at_strength(*request.strength);
   return planned;
 }
 

@@ -11,16 +11,8 @@ namespace {
 /// Denoising diffusion implicit models (Song et al. 2021, eq. 12 and 16). Matches DDIMScheduler.
 class DDIMScheduler : public AlphaScheduler {
  public:
-  DDIMScheduler(const SchedulerConfig& config, double eta)
-      : AlphaScheduler(config, config.set_alpha_to_one),
-        prediction_type_(parse_prediction_type(config.prediction_type)),
-        eta_(eta) {}
-
-  void set_timesteps(int num_inference_steps) override {
-    start_plan(num_inference_steps);
-    timesteps_ = whole_timesteps(num_inference_steps);
-    derive_sigmas();
-  }
+  DDIMScheduler(const SchedulerConfig& config, const SamplerOptions& options)
+      : AlphaScheduler(config, config.set_alpha_to_one, options.schedule), eta_(options.eta) {}
 
   bool needs_noise(int) const override { return eta_ > 0; }
 
@@ -30,14 +22,15 @@ class DDIMScheduler : public AlphaScheduler {
     const int t = timestep(i);
     const float alpha_prod = alpha_cumprod(t);
     const float alpha_prod_prev =
-        alpha_cumprod(t - config_.num_train_timesteps / num_inference_steps_);
+        alpha_cumprod(chosen_timesteps() ? next_timestep(i)
+                                         : t - config_.num_train_timesteps / num_inference_steps_);
     const float alpha = sqrt_fp32(alpha_prod);
     const float sigma = sqrt_fp32(1 - alpha_prod);
 
     const at::Tensor x0 =
-        limit_x0(config_, predict_x0(prediction_type_, model_output, sample, alpha, sigma));
+        limit_x0(config_, predict_x0(prediction_type(), model_output, sample, alpha, sigma));
     const at::Tensor epsilon =
-        predict_epsilon(prediction_type_, model_output, sample, alpha, sigma);
+        predict_epsilon(prediction_type(), model_output, sample, alpha, sigma);
 
     const float variance =
         ((1 - alpha_prod_prev) / (1 - alpha_prod)) * (1 - alpha_prod / alpha_prod_prev);
@@ -48,7 +41,6 @@ class DDIMScheduler : public AlphaScheduler {
   }
 
  private:
-  PredictionType prediction_type_;
   double eta_;
 };
 
@@ -57,7 +49,7 @@ class DDIMScheduler : public AlphaScheduler {
 SchedulerConfig ddim_defaults() { return {}; }
 
 std::unique_ptr<Scheduler> make_ddim(const SchedulerConfig& config, const SamplerOptions& options) {
-  return std::make_unique<DDIMScheduler>(config, options.eta);
+  return std::make_unique<DDIMScheduler>(config, options);
 }
 
 }  // namespace ldm

@@ -19,9 +19,8 @@ constexpr float kSmallestVariance = 1e-20F;
 /// Ancestral sampling (Ho et al. 2020, eq. 7). Matches DDPMScheduler.
 class DDPMScheduler : public AlphaScheduler {
  public:
-  explicit DDPMScheduler(const SchedulerConfig& config)
-      : AlphaScheduler(config, true),
-        prediction_type_(parse_prediction_type(config.prediction_type)),
+  DDPMScheduler(const SchedulerConfig& config, const ScheduleChoice& choice)
+      : AlphaScheduler(config, true, choice),
         variance_type_(config.variance_type.value_or("fixed_small")) {
     const std::vector<std::string> names = {"fixed_small",     "fixed_small_log", "fixed_large",
                                             "fixed_large_log", "learned",         "learned_range"};
@@ -29,12 +28,6 @@ class DDPMScheduler : public AlphaScheduler {
       throw Error::model(cat("variance_type \"", variance_type_, "\" is not known"),
                          did_you_mean(variance_type_, names));
     }
-  }
-
-  void set_timesteps(int num_inference_steps) override {
-    start_plan(num_inference_steps);
-    timesteps_ = whole_timesteps(num_inference_steps);
-    derive_sigmas();
   }
 
   bool needs_noise(int i) const override { return timestep(i) > 0; }
@@ -45,15 +38,14 @@ class DDPMScheduler : public AlphaScheduler {
     const auto [prediction, predicted_variance] = split_variance(model_output, sample.size(1));
     const int t = timestep(i);
     const float alpha_prod = alpha_cumprod(t);
-    const float alpha_prod_prev =
-        alpha_cumprod(i + 1 < static_cast<int>(timesteps_.size()) ? timestep(i + 1) : -1);
+    const float alpha_prod_prev = alpha_cumprod(next_timestep(i));
     const float beta_prod = 1 - alpha_prod;
     const float beta_prod_prev = 1 - alpha_prod_prev;
     const float current_alpha = alpha_prod / alpha_prod_prev;
     const float current_beta = 1 - current_alpha;
 
     const at::Tensor x0 =
-        limit_x0(config_, predict_x0(prediction_type_, prediction, sample, sqrt_fp32(alpha_prod),
+        limit_x0(config_, predict_x0(prediction_type(), prediction, sample, sqrt_fp32(alpha_prod),
                                      sqrt_fp32(beta_prod)));
     const float x0_coefficient = sqrt_fp32(alpha_prod_prev) * current_beta / beta_prod;
     const float sample_coefficient = sqrt_fp32(current_alpha) * beta_prod_prev / beta_prod;
@@ -93,7 +85,6 @@ class DDPMScheduler : public AlphaScheduler {
                    (fraction * log_fp32(current_beta) + (1 - fraction) * log_fp32(posterior)));
   }
 
-  PredictionType prediction_type_;
   std::string variance_type_;
 };
 
@@ -105,8 +96,8 @@ SchedulerConfig ddpm_defaults() {
   return config;
 }
 
-std::unique_ptr<Scheduler> make_ddpm(const SchedulerConfig& config, const SamplerOptions&) {
-  return std::make_unique<DDPMScheduler>(config);
+std::unique_ptr<Scheduler> make_ddpm(const SchedulerConfig& config, const SamplerOptions& options) {
+  return std::make_unique<DDPMScheduler>(config, options.schedule);
 }
 
 }  // namespace ldm

@@ -1,16 +1,11 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
-#include "ldm/schedulers/dpm_solver.h"
-#include "ldm/schedulers/noise_schedule.h"
-#include "ldm/schedulers/prediction.h"
 #include "ldm/schedulers/samplers.h"
-#include "ldm/schedulers/sigma_spacing.h"
-#include "ldm/schedulers/timestep_spacing.h"
+#include "ldm/schedulers/solver_scheduler.h"
 
 namespace ldm {
 namespace {
@@ -19,15 +14,16 @@ constexpr std::size_t kFewTimesteps = 15;  // below it lower_order_final acts
 
 /// Multistep DPM-Solver++ (Lu et al. 2022b, Algorithm 2), and its ε, SDE and third-order variants.
 /// Matches DPMSolverMultistepScheduler.
-class DPMSolverMultistepScheduler : public Scheduler {
+class DPMSolverMultistepScheduler : public SolverScheduler {
  public:
-  explicit DPMSolverMultistepScheduler(const SchedulerConfig& config);
+  DPMSolverMultistepScheduler(const SchedulerConfig& config, const ScheduleChoice& choice);
 
-  void set_timesteps(int num_inference_steps) override;
   bool needs_noise(int) const override { return draws_noise(algorithm_); }
-  at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, int i) const override {
-    const SolverLevel at_i = level(i);
-    return at_i.alpha * original.to(at::kFloat) + at_i.sigma * noise.to(at::kFloat);
+  // diffusers draws fresh noise here, all other tools follow one Brownian path.
+  std::optional<NoiseInterval> noise_interval(int i) const override {
+    if (choice().style == LevelStyle::kPublicClass) return std::nullopt;
+    const auto at = static_cast<std::size_t>(i);
+    return NoiseInterval{sigmas_[at], sigmas_[at + 1]};
   }
 
  protected:
@@ -37,12 +33,11 @@ class DPMSolverMultistepScheduler : public Scheduler {
   }
   at::Tensor step_fp32(const at::Tensor& model_output, int i, const at::Tensor& sample,
                        const at::Tensor& noise) override;
+  int last_timestep() const override;
+  // diffusers rounds no timestep of the cosine schedule.
+  bool rounds_timesteps() const override { return config_.beta_schedule != "squaredcos_cap_v2"; }
 
  private:
-  SolverLevel level(int i) const {
-    return solver_level(static_cast<float>(sigmas_[static_cast<std::size_t>(i)]));
-  }
-  int last_timestep() const;
   void check_fields() const;
   at::Tensor convert_model_output(const at::Tensor& model_output, int i,
                                   const at::Tensor& sample) const;
@@ -50,23 +45,18 @@ class DPMSolverMultistepScheduler : public Scheduler {
   at::Tensor add_differences(const at::Tensor& next, int i, int order,
                              const SolverFactors& factors) const;
 
-  PredictionType prediction_type_;
   SolverAlgorithm algorithm_;
   bool heun_ = false;
-  std::vector<float> training_sigmas_;
   std::vector<at::Tensor> history_;  // converted model outputs, newest first
   int steps_done_ = 0;
 };
 
-DPMSolverMultistepScheduler::DPMSolverMultistepScheduler(const SchedulerConfig& config)
-    : Scheduler(config),
-      prediction_type_(parse_prediction_type(config.prediction_type)),
+DPMSolverMultistepScheduler::DPMSolverMultistepScheduler(const SchedulerConfig& config,
+                                                         const ScheduleChoice& choice)
+    : SolverScheduler(config, choice),
       algorithm_(parse_solver_algorithm(config.algorithm_type)),
-      heun_(config.solver_type == "heun"),
-      training_sigmas_(training_sigmas(alphas_cumprod_table(config, false))) {
+      heun_(config.solver_type == "heun") {
   check_fields();
-  sigma_spacing(config);
-  final_sigma(config, training_sigmas_);
 }
 
 void DPMSolverMultistepScheduler::check_fields() const {
@@ -89,58 +79,28 @@ void DPMSolverMultistepScheduler::check_fields() const {
 }
 
 int DPMSolverMultistepScheduler::last_timestep() const {
+  const std::span<const float> sigmas = training_levels();
   int last = config_.num_train_timesteps;
-  while (last > 0 && solver_level(training_sigmas_[static_cast<std::size_t>(last - 1)]).lambda <
+  while (last > 0 && solver_level(sigmas[static_cast<std::size_t>(last - 1)]).lambda <
                          config_.lambda_min_clipped) {
     --last;
   }
   return last;
 }
 
-void DPMSolverMultistepScheduler::set_timesteps(int num_inference_steps) {
-  start_plan(num_inference_steps);
-  const int last = last_timestep();
-  if (num_inference_steps > last) {
-    throw Error::usage(cat("number of steps ", num_inference_steps, " is above ", last,
-                           ", what lambda_min_clipped leaves"),
-                       cat("--steps ", last));
-  }
-  const SigmaSpacing spacing = sigma_spacing(config_);
-  if (spacing == SigmaSpacing::kTimesteps) {
-    timesteps_ = solver_timesteps(config_, num_inference_steps, last);
-    keep_below(timesteps_, config_.num_train_timesteps - 1);
-    sigmas_ = interpolate(timesteps_, training_sigmas_);
-  } else {
-    sigmas_ = spaced_sigmas(spacing, training_sigmas_.back(), training_sigmas_.front(),
-                            num_inference_steps);
-    timesteps_ = timesteps_at_sigmas(sigmas_, training_sigmas_);
-    // diffusers rounds only these, and never for the cosine schedule; the rest is cut off.
-    const bool rounds =
-        spacing != SigmaSpacing::kExponential && config_.beta_schedule != "squaredcos_cap_v2";
-    for (double& t : timesteps_) t = rounds ? std::nearbyint(t) : std::trunc(t);
-  }
-  sigmas_.push_back(final_sigma(config_, training_sigmas_));
-  for (double& sigma : sigmas_) sigma = static_cast<float>(sigma);
-}
-
 at::Tensor DPMSolverMultistepScheduler::convert_model_output(const at::Tensor& model_output, int i,
                                                              const at::Tensor& sample) const {
   const bool learned = config_.variance_type && config_.variance_type->starts_with("learned");
-  const at::Tensor prediction = learned && prediction_type_ == PredictionType::kEpsilon &&
+  const at::Tensor prediction = learned && prediction_type() == PredictionType::kEpsilon &&
                                         model_output.size(1) > sample.size(1)
                                     ? model_output.narrow(1, 0, sample.size(1))
                                     : model_output;
+  if (predicts_x0(algorithm_)) return x0_at(prediction, i, sample);
   const auto [alpha, sigma, lambda] = level(i);
-  const auto threshold = [this](const at::Tensor& x0) {
-    return threshold_sample(x0, config_.dynamic_thresholding_ratio, config_.sample_max_value);
-  };
-  if (predicts_x0(algorithm_)) {
-    const at::Tensor x0 = predict_x0(prediction_type_, prediction, sample, alpha, sigma);
-    return config_.thresholding ? threshold(x0) : x0;
-  }
-  const at::Tensor epsilon = predict_epsilon(prediction_type_, prediction, sample, alpha, sigma);
+  const at::Tensor epsilon = predict_epsilon(prediction_type(), prediction, sample, alpha, sigma);
   if (!config_.thresholding) return epsilon;
-  return (sample - alpha * threshold((sample - sigma * epsilon) / alpha)) / sigma;
+  const at::Tensor x0 = threshold((sample - sigma * epsilon) / alpha);
+  return (sample - alpha * x0) / sigma;
 }
 
 int DPMSolverMultistepScheduler::order_at(int i) const {
@@ -151,12 +111,7 @@ int DPMSolverMultistepScheduler::order_at(int i) const {
   int order = std::min(config_.solver_order, steps_done_ + 1);
   if (first_at_end) order = 1;
   if (left == 2 && few) order = std::min(order, 2);
-  // Rounding may repeat a level (linspace at count = T): no slope can be taken across it.
-  for (int back = 0; back < order; ++back) {
-    const auto at = static_cast<std::size_t>(i + 1 - back);
-    if (sigmas_[at] == sigmas_[at - 1]) return std::max(back, 1);
-  }
-  return order;
+  return usable_order(i, order);
 }
 
 at::Tensor DPMSolverMultistepScheduler::add_differences(const at::Tensor& next, int i, int order,
@@ -193,8 +148,26 @@ SchedulerConfig dpmpp_2m_defaults() {
   return config;
 }
 
-std::unique_ptr<Scheduler> make_dpmpp_2m(const SchedulerConfig& config, const SamplerOptions&) {
-  return std::make_unique<DPMSolverMultistepScheduler>(config);
+std::unique_ptr<Scheduler> make_dpmpp_2m(const SchedulerConfig& config,
+                                         const SamplerOptions& options) {
+  SchedulerConfig known = config;
+  known.sigma_min.reset();  // fields that this class does not have
+  known.sigma_max.reset();
+  return std::make_unique<DPMSolverMultistepScheduler>(known, options.schedule);
+}
+
+SchedulerConfig dpmpp_2m_sde_defaults() {
+  SchedulerConfig config = dpmpp_2m_defaults();
+  config.algorithm_type = "sde-dpmsolver++";
+  return config;
+}
+
+std::unique_ptr<Scheduler> make_dpmpp_2m_sde(const SchedulerConfig& config,
+                                             const SamplerOptions& options) {
+  SchedulerConfig sde = config;
+  sde.algorithm_type = "sde-dpmsolver++";
+  sde.solver_order = 2;
+  return make_dpmpp_2m(sde, options);
 }
 
 }  // namespace ldm

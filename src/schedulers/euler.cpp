@@ -9,7 +9,7 @@ namespace {
 /// Euler's method (Karras et al. 2022, Algorithm 2 without churn). Matches EulerDiscreteScheduler.
 class EulerDiscreteScheduler : public SigmaScheduler {
  public:
-  explicit EulerDiscreteScheduler(const SchedulerConfig& config) : SigmaScheduler(config) {}
+  using SigmaScheduler::SigmaScheduler;
 
  protected:
   at::Tensor step_fp32(const at::Tensor& model_output, int i, const at::Tensor& sample,
@@ -27,10 +27,11 @@ SchedulerConfig euler_defaults() {
   return config;
 }
 
-std::unique_ptr<Scheduler> make_euler(const SchedulerConfig& config, const SamplerOptions&) {
+std::unique_ptr<Scheduler> make_euler(const SchedulerConfig& config,
+                                      const SamplerOptions& options) {
   SchedulerConfig known = config;
   known.use_lu_lambdas = false;  // a field this class does not have
-  return std::make_unique<EulerDiscreteScheduler>(known);
+  return std::make_unique<EulerDiscreteScheduler>(known, options.schedule);
 }
 
 }  // namespace ldm

@@ -1,7 +1,6 @@
 #include <ATen/TensorOperators.h>
 
 #include "ldm/core/error.h"
-#include "ldm/schedulers/noise_schedule.h"
 #include "ldm/schedulers/samplers.h"
 #include "ldm/schedulers/sigma_scheduler.h"
 
@@ -12,7 +11,8 @@ namespace {
 /// sample_euler_ancestral). Matches EulerAncestralDiscreteScheduler.
 class EulerAncestralDiscreteScheduler : public SigmaScheduler {
  public:
-  explicit EulerAncestralDiscreteScheduler(const SchedulerConfig& config) : SigmaScheduler(config) {
+  EulerAncestralDiscreteScheduler(const SchedulerConfig& config, const ScheduleChoice& choice)
+      : SigmaScheduler(config, choice) {
     if (prediction_type() == PredictionType::kSample) {
       throw Error::usage("euler-a cannot sample with prediction_type \"sample\"",
                          "--sampler euler");
@@ -25,11 +25,9 @@ class EulerAncestralDiscreteScheduler : public SigmaScheduler {
   at::Tensor step_fp32(const at::Tensor& model_output, int i, const at::Tensor& sample,
                        const at::Tensor& noise) override {
     const float from = sigma(i);
-    const float to = sigma(i + 1);
-    const float up = sqrt_fp32(to * to * (from * from - to * to) / (from * from));
-    const float down = sqrt_fp32(to * to - up * up);
+    const AncestralStep step = ancestral_step(from, sigma(i + 1));
     const at::Tensor derivative = (sample - predict_x0(model_output, i, sample)) / from;
-    return sample + derivative * (down - from) + noise * up;
+    return sample + derivative * (step.down - from) + noise * step.up;
   }
 };
 
@@ -42,15 +40,10 @@ SchedulerConfig euler_ancestral_defaults() {
 }
 
 std::unique_ptr<Scheduler> make_euler_ancestral(const SchedulerConfig& config,
-                                                const SamplerOptions&) {
-  // The fields that EulerDiscreteScheduler has and this class has not.
-  SchedulerConfig known = config;
-  known.interpolation_type = "linear";
-  known.timestep_type = "discrete";
-  known.final_sigmas_type = "zero";
+                                                const SamplerOptions& options) {
+  SchedulerConfig known = plain_levels(config);
   known.use_karras_sigmas = known.use_exponential_sigmas = known.use_beta_sigmas = false;
-  known.use_lu_lambdas = false;
-  return std::make_unique<EulerAncestralDiscreteScheduler>(known);
+  return std::make_unique<EulerAncestralDiscreteScheduler>(known, options.schedule);
 }
 
 }  // namespace ldm

@@ -2,6 +2,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/schedulers/adams_bashforth.h"
 #include "ldm/schedulers/alpha_scheduler.h"
 #include "ldm/schedulers/noise_schedule.h"
 #include "ldm/schedulers/prediction.h"
@@ -19,21 +20,18 @@ constexpr std::size_t kHistory = 4;
 class PNDMScheduler : public AlphaScheduler {
  public:
   explicit PNDMScheduler(const SchedulerConfig& config)
-      : AlphaScheduler(config, config.set_alpha_to_one),
-        prediction_type_(parse_prediction_type(config.prediction_type)) {
-    if (prediction_type_ == PredictionType::kSample) {
+      : AlphaScheduler(config, config.set_alpha_to_one) {
+    if (prediction_type() == PredictionType::kSample) {
       throw Error::usage("pndm cannot sample with prediction_type \"sample\"", "--sampler ddim");
     }
   }
 
-  void set_timesteps(int num_inference_steps) override {
-    start_plan(num_inference_steps);
-    const std::vector<double> plain = whole_timesteps(num_inference_steps);
-    timesteps_ = config_.skip_prk_steps ? repeat_second(plain) : with_runge_kutta(plain);
-    derive_sigmas();
+ protected:
+  std::vector<double> own_timesteps(int count) const override {
+    const std::vector<double> plain = AlphaScheduler::own_timesteps(count);
+    return config_.skip_prk_steps ? repeat_second(plain) : with_runge_kutta(plain);
   }
 
- protected:
   void reset() override {
     history_.clear();
     sum_ = at::Tensor();
@@ -81,7 +79,7 @@ class PNDMScheduler : public AlphaScheduler {
     at::Tensor slope = model_output;
     switch (i % 4) {
       case 0:
-        history_.push_back(model_output);
+        history_.insert(history_.begin(), model_output);
         base_sample_ = sample;
         sum_ = (1.0 / 6) * model_output;
         break;
@@ -100,27 +98,12 @@ class PNDMScheduler : public AlphaScheduler {
     if (calls_before == 1) {
       // The second call stands where the first step ended, and repeats that step with the mean
       // slope.
-      return transfer(base_sample_, t + whole_step(), t, (model_output + history_.back()) / 2);
+      return transfer(base_sample_, t + whole_step(), t, (model_output + history_.front()) / 2);
     }
     if (calls_before == 0) base_sample_ = sample;
-    if (history_.size() == kHistory) history_.erase(history_.begin());
-    history_.push_back(model_output);
-    return transfer(sample, t, t - whole_step(), multistep_slope());
-  }
-
-  /// Adams–Bashforth of the order that the history allows.
-  at::Tensor multistep_slope() const {
-    const auto e = [this](std::size_t back) { return history_[history_.size() - back]; };
-    switch (history_.size()) {
-      case 1:
-        return e(1);
-      case 2:
-        return (3 * e(1) - e(2)) / 2;
-      case 3:
-        return (23 * e(1) - 16 * e(2) + 5 * e(3)) / 12;
-      default:
-        return (1.0 / 24) * (55 * e(1) - 59 * e(2) + 37 * e(3) - 9 * e(4));
-    }
+    if (history_.size() == kHistory) history_.pop_back();
+    history_.insert(history_.begin(), model_output);
+    return transfer(sample, t, t - whole_step(), adams_bashforth(history_));
   }
 
   /// x at `previous` from x at `t` along `model_output`, eq. 9.
@@ -130,7 +113,7 @@ class PNDMScheduler : public AlphaScheduler {
     const float alpha_prod_prev = alpha_cumprod(previous);
     const float beta_prod = 1 - alpha_prod;
     const float beta_prod_prev = 1 - alpha_prod_prev;
-    const at::Tensor epsilon = predict_epsilon(prediction_type_, model_output, sample,
+    const at::Tensor epsilon = predict_epsilon(prediction_type(), model_output, sample,
                                                sqrt_fp32(alpha_prod), sqrt_fp32(beta_prod));
     const float denominator = alpha_prod * sqrt_fp32(beta_prod_prev) +
                               sqrt_fp32(alpha_prod * beta_prod * alpha_prod_prev);
@@ -138,8 +121,7 @@ class PNDMScheduler : public AlphaScheduler {
            (alpha_prod_prev - alpha_prod) * epsilon / denominator;
   }
 
-  PredictionType prediction_type_;
-  std::vector<at::Tensor> history_;  // model outputs, oldest first
+  std::vector<at::Tensor> history_;  // model outputs, newest first
   at::Tensor sum_;                   // of the running Runge-Kutta step's weighted slopes
   at::Tensor base_sample_;           // where that step, or the first multistep one, began
 };
@@ -153,9 +135,10 @@ SchedulerConfig pndm_defaults() {
 }
 
 std::unique_ptr<Scheduler> make_pndm(const SchedulerConfig& config, const SamplerOptions&) {
-  SchedulerConfig known = config;
-  known.rescale_betas_zero_snr = false;  // a field this class does not have
-  return std::make_unique<PNDMScheduler>(known);
+  if (config.rescale_betas_zero_snr) {
+    throw Error::usage("pndm cannot start at zero terminal SNR", "--sampler ddim");
+  }
+  return std::make_unique<PNDMScheduler>(config);
 }
 
 }  // namespace ldm

@@ -26,6 +26,15 @@ at::Tensor Scheduler::estimate_x0(const at::Tensor& model_output, int i,
                     static_cast<float>(std::sqrt(1.0 - alpha * alpha)));
 }
 
+std::optional<NoiseInterval> Scheduler::noise_interval(int) const { return std::nullopt; }
+
+int Scheduler::begin_at_strength(double strength) {
+  const int steps = num_inference_steps_;
+  const int kept = std::min(static_cast<int>(steps * strength), steps);
+  set_begin_index(kept == 0 ? static_cast<int>(timesteps_.size()) : (steps - kept) * order());
+  return begin_index_;
+}
+
 void Scheduler::start_plan(int num_inference_steps) {
   if (num_inference_steps < 1 || num_inference_steps > config_.num_train_timesteps) {
     throw Error::usage(cat("number of steps ", num_inference_steps, " is outside 1…",

@@ -63,10 +63,10 @@ TEST_CASE("bash completes options, their words, files, commands and arguments") 
   CHECK_FALSE(has(bash_offers(dir, "ldm-gen --e"), "--embed|"));
   CHECK(bash_offers(dir, "ldm-gen --output-dir f") == "folder|");
   CHECK(bash_offers(dir, "ldm-gen completion ''") == "bash|zsh|fish|");
-  CHECK(bash_offers(dir, "ldm-gen tokens --ste") == "|");
+  CHECK(bash_offers(dir, "ldm-gen tokens --wid") == "|");
   // A command's name as an option's value is no command.
-  CHECK(bash_offers(dir, "ldm-gen -p tokens --ste") == "--steps|");
-  CHECK(bash_offers(dir, "ldm-gen --prompt = tokens --ste") == "--steps|");
+  CHECK(bash_offers(dir, "ldm-gen -p tokens --wid") == "--width|");
+  CHECK(bash_offers(dir, "ldm-gen --prompt = tokens --wid") == "--width|");
 }
 
 TEST_CASE("every option and command is in every script and in the manual") {

@@ -57,7 +57,7 @@ TEST_CASE("the help names every flag and fits 100 columns") {
     REQUIRE(columns <= 100);
   }
   CHECK(help_text("tokens").find("--prompt") != std::string::npos);
-  CHECK(help_text("tokens").find("--steps") == std::string::npos);
+  CHECK(help_text("tokens").find("--width") == std::string::npos);
 }
 
 TEST_CASE("short and long forms, joined values and switches are read") {
@@ -153,7 +153,7 @@ TEST_CASE("unknown options, missing values and stray words are explained") {
   CHECK(refused({"samplers", "--steps", "3"}).code() == ErrorCode::kUsage);
   CHECK(refused({"--steps", "3", "samplers"}).message() == "--steps has no meaning for samplers");
   CHECK(refused({"inspect", "a", "b"}).message() == "unexpected argument \"b\"");
-  CHECK(refused({"--preview", "x.png"}).message() == "unknown option \"--preview\"");
+  CHECK(refused({"--frame", "x.png"}).message() == "unknown option \"--frame\"");
 }
 
 TEST_CASE("subcommands take their options and argument") {

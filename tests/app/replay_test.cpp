@@ -107,6 +107,9 @@ TEST_CASE("a request comes back from a picture whatever its options") {
       [](Options& o) { o.guidance_scale = 0.1 + 0.2; },
       [](Options& o) { o.guidance_rescale = 0.7; },
       [](Options& o) { o.eta = 0.25; },
+      [](Options& o) { o.schedule = "karras"; },
+      [](Options& o) { o.schedule_rho = 5; },
+      [](Options& o) { o.compat = "a1111"; },
       [](Options& o) { o.timestep_spacing = "trailing"; },
       [](Options& o) { o.prediction_type = "v_prediction"; },
       [](Options& o) { o.rescale_betas_zero_snr = true; },
@@ -133,6 +136,12 @@ TEST_CASE("a request comes back from a picture whatever its options") {
   for (const std::string& sampler : sampler_names()) {
     Options options = complete();
     options.sampler = sampler;
+    check_round_trip(options, texts(options));
+  }
+  for (const auto& list : {&Options::sigmas, &Options::timesteps}) {
+    Options options = complete();
+    options.*list = "14.5,3,0.25";
+    options.steps = 3;
     check_round_trip(options, texts(options));
   }
   for (std::size_t i = 0; i < changes.size(); ++i) {
@@ -312,13 +321,21 @@ TEST_CASE("other tools' text gives its settings and says what is left out") {
   CHECK(recorded.options.hires_scale == 2);
   CHECK(recorded.options.hires_strength == 0.5);
   CHECK(recorded.options.strength_mode == "exact");
-  CHECK(recorded.notes == std::vector<std::string>{"schedule_type: \"Karras\" is not taken over"});
+  CHECK(recorded.options.schedule == "karras");
+  CHECK(recorded.notes.empty());
   const RecordedPicture resized = foreign(
       "x\nSteps: 2, Sampler: DDIM, CFG scale: 7, Seed: 5, Size: 64x64, Denoising strength: 0.5, "
       "Hires resize: 96x96, Hires upscaler: Latent");
   CHECK_FALSE(resized.options.strength);
   CHECK_FALSE(resized.options.hires_upscaler);
   CHECK(resized.notes.size() == 3);
+  const auto schedule_of = [](const std::string& how) {
+    return foreign("x\nSteps: 3, Seed: 1, " + how).options.schedule.value_or("");
+  };
+  CHECK(schedule_of("Sampler: DPM++ 3M SDE, Schedule type: SGM Uniform") == "sgm-uniform");
+  CHECK(schedule_of("Sampler: Euler, Schedule type: Align Your Steps") == "ays");
+  CHECK(schedule_of("Sampler: DDIM, Schedule type: Karras").empty());
+  CHECK(schedule_of("Sampler: Euler, Schedule type: Automatic").empty());
   const RecordedPicture little = foreign("x [y]\nSteps: 0, Seed: 1, Sampler: Other");
   CHECK(little.notes.size() == 5);
   CHECK(little.options.prompt_syntax == "weighted");

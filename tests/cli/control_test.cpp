@@ -149,7 +149,7 @@ TEST_CASE("control options that cannot work are refused before anything is read"
   CHECK(ldm_gen_in(dir, tiny({"-o", "a.png", "--controlnet", "none"})).exit_code == 4);
 }
 
-TEST_CASE("--heatmap writes a second picture beside the first and leaves that alone") {
+TEST_CASE("a heat map is written as a second picture beside the first and leaves that alone") {
   const TempDir dir;
   REQUIRE(ldm_gen_in(dir, tiny({"-o", "plain.png"})).exit_code == 0);
   const ProgramResult result = ldm_gen_in(dir, tiny({"-o", "a.png", "--heatmap", "apple"}));

@@ -267,7 +267,7 @@ TEST_CASE("large pictures of a batch have the numbers that they have alone") {
   CHECK(latents("1") == latents("3"));
 }
 
-TEST_CASE("--preview keeps a picture of the work in progress and leaves the result alone") {
+TEST_CASE("a preview keeps a picture of the work in progress and leaves the result alone") {
   const TempDir dir;
   const auto make = [&](Args more) {
     more.insert(more.begin(), {"-p", "a red apple", "--steps", "3", "--threads", "1", "-s", "3",

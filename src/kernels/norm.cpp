@@ -1,6 +1,5 @@
 #include "ldm/kernels/norm.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -10,6 +9,7 @@
 
 #include "ldm/kernels/cpu/isa.h"
 #include "ldm/kernels/cpu/norm_kernel.h"
+#include "ldm/kernels/parallel.h"
 
 namespace ldm {
 namespace {

@@ -1,6 +1,5 @@
 """ControlNets on the tiny models of runs.py: final latents of diffusers' ControlNet pipelines, and
 the edges that OpenCV finds. The ControlNets' weights are made by formula on both sides."""
-import json
 
 import numpy as np
 import torch
@@ -81,13 +80,8 @@ def edges() -> dict[str, torch.Tensor]:
 
 
 def make() -> None:
-    tensors, described = edges(), {}
-    for name in ("sd1", "sd2"):
-        for key, changes in CASES.items():
-            case = {**BASE, **changes}
-            with torch.no_grad():
-                tensors[f"{name}.{key}"] = run(runs.ROOT / name, case)
-            described[f"case.{name}.{key}"] = json.dumps(case)
+    tensors, described = runs.run_cases(BASE, CASES, run)
+    tensors.update(edges())
     tensors["control.64"] = torch.from_numpy(np.array(runs.picture(64, 64)))
     tensors["control.96"] = torch.from_numpy(np.array(runs.picture(96, 64)))
     tensors["control.80"] = torch.from_numpy(np.array(runs.picture(80, 48)))

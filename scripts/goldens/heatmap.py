@@ -1,6 +1,5 @@
 """Heat maps of a word (DAAM) on the tiny models of runs.py: the prompt branch's attention to the
 word's tokens, from attention processors of diffusers' pipeline, averaged as Tang et al. 2023 do."""
-import json
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -62,11 +61,5 @@ def run(folder, case: dict) -> torch.Tensor:
 
 
 def make() -> None:
-    tensors, described = {}, {}
-    for name in ("sd1", "sd2"):
-        for key, changes in CASES.items():
-            case = {**BASE, **changes}
-            with torch.no_grad():
-                tensors[f"{name}.{key}"] = run(runs.ROOT / name, case)
-            described[f"case.{name}.{key}"] = json.dumps(case)
+    tensors, described = runs.run_cases(BASE, CASES, run)
     common.save("heatmap", tensors, **described)

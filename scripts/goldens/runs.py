@@ -133,6 +133,18 @@ def open_parts(folder) -> dict:
 SAMPLERS_BY_CLASS = {c.__name__: c for c in SAMPLERS.values()}
 
 
+def run_cases(base: dict, changes: dict[str, dict], run) -> tuple[dict, dict]:
+    """run(folder, case) of every case on both models: tensors, and what they are for `save`."""
+    tensors, described = {}, {}
+    for name in ("sd1", "sd2"):
+        for key, changed in changes.items():
+            case = {**base, **changed}
+            with torch.no_grad():
+                tensors[f"{name}.{key}"] = run(ROOT / name, case)
+            described[f"case.{name}.{key}"] = json.dumps(case)
+    return tensors, described
+
+
 def picture(width: int, height: int) -> Image.Image:
     """A smooth colourful test picture."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)

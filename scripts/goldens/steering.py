@@ -73,11 +73,5 @@ def run(folder, case: dict) -> torch.Tensor:
 
 
 def make() -> None:
-    tensors, described = {}, {}
-    for name in ("sd1", "sd2"):
-        for key, changes in CASES.items():
-            case = {**BASE, **changes}
-            with torch.no_grad():
-                tensors[f"{name}.{key}"] = run(runs.ROOT / name, case)
-            described[f"case.{name}.{key}"] = json.dumps(case)
+    tensors, described = runs.run_cases(BASE, CASES, run)
     common.save("steering", tensors, **described)

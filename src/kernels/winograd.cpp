@@ -27,6 +27,15 @@ const cpu::WinogradKernel* kernel_for(at::ScalarType dtype) {
                              cpu::winograd_avx512_bf16);
 }
 
+std::int64_t columns_of(const cpu::WinogradKernel& kernel, std::int64_t out) {
+  return (out + kernel.column - 1) / kernel.column;
+}
+
+/// Bytes of an output channel's taps.
+std::int64_t channel_bytes(std::int64_t in, at::ScalarType dtype) {
+  return 9 * in * static_cast<std::int64_t>(c10::elementSize(dtype));
+}
+
 using Memory = std::unique_ptr<std::byte[]>;
 
 Memory allocate(std::int64_t bytes) {
@@ -115,7 +124,7 @@ void convolve_by_tiles(const Convolution& with, const std::uint32_t* words) {
 }
 
 /// Every thread takes columns, which it transforms first, for all tiles of a block.
-void convolve_by_columns(const Convolution& with, const std::byte* taps, std::int64_t channel_bytes,
+void convolve_by_columns(const Convolution& with, const std::byte* taps, std::int64_t bytes,
                          const cpu::WinogradBlock& block) {
   const cpu::WinogradShape& shape = with.shape;
   const cpu::WinogradKernel& kernel = with.kernel;
@@ -123,14 +132,13 @@ void convolve_by_columns(const Convolution& with, const std::byte* taps, std::in
   at::parallel_for(0, block.tiles, 1, [&](std::int64_t first, std::int64_t end) {
     with.gather(block, {first, end}, input);
   });
-  const std::int64_t columns = (shape.out + kernel.column - 1) / kernel.column;
-  at::parallel_for(0, columns, 1, [&](std::int64_t first, std::int64_t end) {
+  at::parallel_for(0, columns_of(kernel, shape.out), 1, [&](std::int64_t first, std::int64_t end) {
     const Memory words = allocate(kernel.words(shape.in, kernel.column) * 4);
     auto* transformed = reinterpret_cast<std::uint32_t*>(words.get());
     const Memory products = allocate(kernel.product_bytes(std::min(kernel.most_rows, block.tiles)));
     for (std::int64_t column = first; column < end; ++column) {
       const std::int64_t channel = column * kernel.column;
-      kernel.transform(taps + channel * channel_bytes, shape.in,
+      kernel.transform(taps + channel * bytes, shape.in,
                        std::min(kernel.column, shape.out - channel), transformed);
       with.multiply(block, input, transformed, channel, products);
     }
@@ -150,20 +158,19 @@ WinogradFilter winograd_pack(const at::Tensor& weight) {
   const cpu::WinogradKernel& kernel = *kernel_for(weight.scalar_type());
   const at::Tensor plain = weight.contiguous();
   const std::int64_t out = weight.size(0), in = weight.size(1);
-  const std::int64_t channel_bytes = 9 * in * static_cast<std::int64_t>(weight.element_size());
+  const std::int64_t bytes_each = channel_bytes(in, weight.scalar_type());
   const bool transformed = in * out <= kMostTransformed;
-  const std::int64_t bytes = transformed ? kernel.words(in, out) * 4 : out * channel_bytes;
+  const std::int64_t bytes = transformed ? kernel.words(in, out) * 4 : out * bytes_each;
   WinogradFilter filter{at::empty({bytes}, at::kByte), in, out, transformed};
   const auto* from = static_cast<const std::byte*>(plain.const_data_ptr());
   auto* data = static_cast<std::byte*>(filter.data.mutable_data_ptr());
-  const std::int64_t columns = (out + kernel.column - 1) / kernel.column;
-  at::parallel_for(0, columns, 1, [&](std::int64_t first, std::int64_t end) {
-    const Memory taps = allocate(transformed ? kernel.column * channel_bytes : 0);
+  at::parallel_for(0, columns_of(kernel, out), 1, [&](std::int64_t first, std::int64_t end) {
+    const Memory taps = allocate(transformed ? kernel.column * bytes_each : 0);
     for (std::int64_t column = first; column < end; ++column) {
       const std::int64_t channel = column * kernel.column;
       const std::int64_t width = std::min(kernel.column, out - channel);
-      std::byte* to = transformed ? taps.get() : data + channel * channel_bytes;
-      transpose_taps(from + channel * channel_bytes, width, in, weight.scalar_type(), to);
+      std::byte* to = transformed ? taps.get() : data + channel * bytes_each;
+      transpose_taps(from + channel * bytes_each, width, in, weight.scalar_type(), to);
       if (!transformed) continue;
       kernel.transform(taps.get(), in, width,
                        reinterpret_cast<std::uint32_t*>(data) + kernel.words(in, channel));
@@ -194,12 +201,12 @@ at::Tensor winograd_conv2d(const at::Tensor& x, const WinogradFilter& filter,
     convolve_by_tiles(with, reinterpret_cast<const std::uint32_t*>(data));
     return y;
   }
-  const std::int64_t channel_bytes = 9 * filter.in * static_cast<std::int64_t>(x.element_size());
+  const std::int64_t bytes = channel_bytes(filter.in, x.scalar_type());
   const std::int64_t tiles = with.shape.tiles();
   const std::int64_t blocks = (tiles + kSharedTiles - 1) / kSharedTiles;
   const std::int64_t size = (tiles + blocks - 1) / blocks;
   for (std::int64_t first = 0; first < tiles; first += size) {
-    convolve_by_columns(with, data, channel_bytes, {first, std::min(size, tiles - first)});
+    convolve_by_columns(with, data, bytes, {first, std::min(size, tiles - first)});
   }
   return y;
 }

@@ -6,6 +6,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/schedulers/history.h"
 #include "ldm/schedulers/samplers.h"
 #include "ldm/schedulers/solver_scheduler.h"
 
@@ -44,8 +45,8 @@ class DEISMultistepScheduler : public SolverScheduler {
                        const at::Tensor&) override {
     const auto [alpha, sigma, lambda] = level(i);
     const at::Tensor x0 = x0_at(model_output, i, sample);
-    history_.insert(history_.begin(), (sample - alpha * x0) / sigma);
-    if (static_cast<int>(history_.size()) > config_.solver_order) history_.pop_back();
+    remember(history_, (sample - alpha * x0) / sigma,
+             static_cast<std::size_t>(config_.solver_order));
     const int order = order_at(i);
     at::Tensor scaled = sample / alpha;
     for (int k = 0; k < order; ++k) {

@@ -4,6 +4,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/schedulers/history.h"
 #include "ldm/schedulers/samplers.h"
 #include "ldm/schedulers/solver_scheduler.h"
 
@@ -130,8 +131,8 @@ at::Tensor DPMSolverMultistepScheduler::add_differences(const at::Tensor& next, 
 at::Tensor DPMSolverMultistepScheduler::step_fp32(const at::Tensor& model_output, int i,
                                                   const at::Tensor& sample,
                                                   const at::Tensor& noise) {
-  history_.insert(history_.begin(), convert_model_output(model_output, i, sample));
-  if (history_.size() > static_cast<std::size_t>(config_.solver_order)) history_.pop_back();
+  remember(history_, convert_model_output(model_output, i, sample),
+           static_cast<std::size_t>(config_.solver_order));
   const int order = order_at(i);
   const SolverFactors factors = solver_factors(algorithm_, level(i), level(i + 1));
   at::Tensor next = factors.sample * sample + factors.d0 * history_[0];

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "ldm/schedulers/adams_bashforth.h"
+#include "ldm/schedulers/history.h"
 #include "ldm/schedulers/samplers.h"
 #include "ldm/schedulers/sigma_scheduler.h"
 
@@ -23,8 +24,7 @@ class IPNDMScheduler : public SigmaScheduler {
 
   at::Tensor step_fp32(const at::Tensor& model_output, int i, const at::Tensor& sample,
                        const at::Tensor&) override {
-    slopes_.insert(slopes_.begin(), (sample - predict_x0(model_output, i, sample)) / sigma(i));
-    if (slopes_.size() > kMostSlopes) slopes_.pop_back();
+    remember(slopes_, (sample - predict_x0(model_output, i, sample)) / sigma(i), kMostSlopes);
     return sample + adams_bashforth(slopes_) * (sigma(i + 1) - sigma(i));
   }
 

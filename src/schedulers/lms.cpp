@@ -5,13 +5,14 @@
 #include <cmath>
 #include <vector>
 
+#include "ldm/schedulers/history.h"
 #include "ldm/schedulers/samplers.h"
 #include "ldm/schedulers/sigma_scheduler.h"
 
 namespace ldm {
 namespace {
 
-constexpr int kMostSlopes = 4;
+constexpr std::size_t kMostSlopes = 4;
 
 /// Linear multistep: the polynomial through the last four slopes, integrated over the step
 /// (Adams–Bashforth at uneven levels; k-diffusion's sample_lms). Matches LMSDiscreteScheduler, but
@@ -26,8 +27,7 @@ class LMSDiscreteScheduler : public SigmaScheduler {
 
   at::Tensor step_fp32(const at::Tensor& model_output, int i, const at::Tensor& sample,
                        const at::Tensor&) override {
-    slopes_.insert(slopes_.begin(), (sample - predict_x0(model_output, i, sample)) / sigma(i));
-    if (slopes_.size() > kMostSlopes) slopes_.pop_back();
+    remember(slopes_, (sample - predict_x0(model_output, i, sample)) / sigma(i), kMostSlopes);
     const int order = usable_order(i);
     at::Tensor next = sample;
     for (int k = 0; k < order; ++k) {

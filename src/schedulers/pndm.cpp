@@ -4,6 +4,7 @@
 #include "ldm/core/text.h"
 #include "ldm/schedulers/adams_bashforth.h"
 #include "ldm/schedulers/alpha_scheduler.h"
+#include "ldm/schedulers/history.h"
 #include "ldm/schedulers/noise_schedule.h"
 #include "ldm/schedulers/prediction.h"
 #include "ldm/schedulers/samplers.h"
@@ -101,8 +102,7 @@ class PNDMScheduler : public AlphaScheduler {
       return transfer(base_sample_, t + whole_step(), t, (model_output + history_.front()) / 2);
     }
     if (calls_before == 0) base_sample_ = sample;
-    if (history_.size() == kHistory) history_.pop_back();
-    history_.insert(history_.begin(), model_output);
+    remember(history_, model_output, kHistory);
     return transfer(sample, t, t - whole_step(), adams_bashforth(history_));
   }
 

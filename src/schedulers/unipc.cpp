@@ -8,6 +8,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/schedulers/history.h"
 #include "ldm/schedulers/samplers.h"
 #include "ldm/schedulers/solver_scheduler.h"
 
@@ -136,8 +137,7 @@ at::Tensor UniPCMultistepScheduler::step_fp32(const at::Tensor& model_output, in
   const at::Tensor output = converted(model_output, i, sample);
   const at::Tensor corrected =
       last_sample_.defined() ? update(i - 1, last_sample_, last_order_, output) : sample;
-  history_.insert(history_.begin(), output);
-  if (static_cast<int>(history_.size()) > config_.solver_order) history_.pop_back();
+  remember(history_, output, static_cast<std::size_t>(config_.solver_order));
   last_order_ = order_at(i);
   last_sample_ = corrected;
   return update(i, corrected, last_order_, {});

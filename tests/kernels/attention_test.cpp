@@ -17,11 +17,9 @@ using test::draw;
 using test::tolerance;
 
 std::vector<at::ScalarType> served_types() {
-  std::vector<at::ScalarType> types;
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    if (attention_serves(draw(1, {1, 1, 1, 8}, dtype))) types.push_back(dtype);
-  }
-  return types;
+  return test::types_served([](at::ScalarType dtype) {
+    return attention_serves(draw(1, {1, 1, 1, 8}, dtype));
+  });
 }
 
 at::Tensor reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {

@@ -20,11 +20,9 @@ using test::draw;
 using test::tolerance;
 
 std::vector<at::ScalarType> served_types() {
-  std::vector<at::ScalarType> types;
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    if (norm_serves(draw(1, {1, 32}, dtype))) types.push_back(dtype);
-  }
-  return types;
+  return test::types_served([](at::ScalarType dtype) {
+    return norm_serves(draw(1, {1, 32}, dtype));
+  });
 }
 
 }  // namespace

@@ -22,11 +22,9 @@ using test::draw;
 using test::tolerance;
 
 std::vector<at::ScalarType> served_types() {
-  std::vector<at::ScalarType> types;
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    if (winograd_serves(draw(1, {16, 16, 3, 3}, dtype))) types.push_back(dtype);
-  }
-  return types;
+  return test::types_served([](at::ScalarType dtype) {
+    return winograd_serves(draw(1, {16, 16, 3, 3}, dtype));
+  });
 }
 
 at::Tensor pictures(std::uint64_t seed, at::IntArrayRef shape, at::ScalarType dtype) {

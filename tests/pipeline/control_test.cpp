@@ -15,7 +15,6 @@
 #include "ldm/io/original_layout.h"
 #include "ldm/io/safetensors.h"
 #include "ldm/loading/components.h"
-#include "ldm/loading/open.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/pipeline.h"
 #include "tests/pipeline/pictures.h"
@@ -78,10 +77,7 @@ void write_folder(const fs::path& folder, const std::string& model, int number) 
 
 std::shared_ptr<Components> open_tiny(const std::string& name,
                                       const std::vector<ControlNetChoice>& nets) {
-  ExecutionRequest execution;
-  execution.device = "cpu";
-  execution.dtype = "fp32";
-  auto components = open_components(open_model(model_path(name)), execution);
+  auto components = test::open_fp32(model_path(name));
   add_controlnets(*components, nets);
   return components;
 }
@@ -100,16 +96,7 @@ std::shared_ptr<const Image> mirrored(const Image& image) {
 }
 
 Request request_of(const nlohmann::json& c, const test::Golden& golden) {
-  Request request;
-  request.prompt = c.at("prompt");
-  request.negative_prompt = c.at("negative_prompt");
-  request.num_inference_steps = c.at("num_inference_steps");
-  request.guidance_scale = c.at("guidance_scale");
-  request.sampler = c.at("sampler");
-  request.seed = c.at("seed");
-  request.num_images = c.value("num_images", 1);
-  request.width = c.value("width", 64);
-  request.height = 64;
+  Request request = test::request_of_case(c);
   request.control_start = c.value("control_start", 0.0);
   request.control_end = c.value("control_end", 1.0);
   const int side = c.contains("control_size") ? 80 : request.width;
@@ -123,16 +110,6 @@ Request request_of(const nlohmann::json& c, const test::Golden& golden) {
     request.strength = c["strength"];
   }
   return request;
-}
-
-at::Tensor latents_of(Pipeline& pipeline, const Request& request) {
-  std::vector<at::Tensor> latents;
-  RunCallbacks callbacks;
-  callbacks.on_image = [&](ImageResult&& result) {
-    latents.push_back(latents_to_tensor(result.latents, 0, 1));
-  };
-  pipeline.run(pipeline.plan(request), callbacks);
-  return at::cat(latents);
 }
 
 }  // namespace
@@ -158,7 +135,7 @@ TEST_CASE("ControlNets equal the public pipelines'", "[golden]") {
     for (const int batch : {1, 2}) {
       if (batch > request.num_images) continue;
       request.batch_size = batch;
-      test::expect_close(latents_of(pipeline, request), golden.at(key.substr(5)), 1e-4, key);
+      test::expect_close(test::latents_of(pipeline, request), golden.at(key.substr(5)), 1e-4, key);
     }
     ++cases;
   }
@@ -217,7 +194,7 @@ TEST_CASE("a ControlNet in the original layout is the same one") {
   const Request request = request_of(described, golden);
   const auto run = [&](const char* file) {
     Pipeline pipeline(open_tiny("sd1", {{dir / file, 0.9}}));
-    return latents_of(pipeline, request);
+    return test::latents_of(pipeline, request);
   };
   const at::Tensor folder = run("folder");
   CHECK(at::equal(run("named.safetensors"), folder));

@@ -11,44 +11,18 @@
 #include <nlohmann/json.hpp>
 
 #include "ldm/core/error.h"
-#include "ldm/loading/components.h"
-#include "ldm/loading/open.h"
 #include "ldm/pipeline/pipeline.h"
+#include "tests/pipeline/pictures.h"
 #include "tests/support/catch.h"
-#include "tests/support/temp_dir.h"
 #include "tests/support/tensors.h"
 
 namespace ldm {
 namespace {
 
-std::unique_ptr<Pipeline> open_tiny(const std::string& name) {
-  ExecutionRequest execution;
-  execution.device = "cpu";
-  execution.dtype = "fp32";
-  return std::make_unique<Pipeline>(
-      open_components(open_model(test::test_file("golden/runs/" + name)), execution));
-}
-
 Request request_of(const nlohmann::json& c) {
-  Request request;
-  request.prompt = c.at("prompt");
+  Request request = test::request_of_case(c);
   request.heatmap = c.at("word");
-  request.num_inference_steps = c.at("num_inference_steps");
-  request.guidance_scale = c.at("guidance_scale");
-  request.sampler = c.at("sampler");
-  request.seed = c.at("seed");
-  request.num_images = c.value("num_images", 1);
-  request.width = c.at("width");
-  request.height = 64;
   return request;
-}
-
-std::vector<ImageResult> run(Pipeline& pipeline, const Request& request) {
-  std::vector<ImageResult> results;
-  RunCallbacks callbacks;
-  callbacks.on_image = [&](ImageResult&& result) { results.push_back(std::move(result)); };
-  pipeline.run(pipeline.plan(request), callbacks);
-  return results;
 }
 
 }  // namespace
@@ -61,14 +35,14 @@ TEST_CASE("heat maps equal the mean attention of diffusers' processors", "[golde
     if (key.rfind("case.", 0) != 0) continue;
     INFO(key << " " << text);
     std::unique_ptr<Pipeline>& pipeline = pipelines[key.substr(5, 3)];
-    if (!pipeline) pipeline = open_tiny(key.substr(5, 3));
+    if (!pipeline) pipeline = std::make_unique<Pipeline>(test::tiny_components(key.substr(5, 3)));
     Request request = request_of(nlohmann::json::parse(text));
     const at::Tensor expected = golden.at(key.substr(5));
     for (const int batch : {1, 2}) {
       if (batch > request.num_images) continue;
       request.batch_size = batch;
       std::vector<at::Tensor> maps;
-      for (const ImageResult& result : run(*pipeline, request)) {
+      for (const ImageResult& result : test::run(*pipeline, request)) {
         maps.push_back(at::tensor(result.heat).view(expected.sizes().slice(1)));
         REQUIRE(result.heatmap.has_value());
         CHECK(result.heatmap->rgb.size() == result.image.rgb.size());
@@ -81,18 +55,18 @@ TEST_CASE("heat maps equal the mean attention of diffusers' processors", "[golde
 }
 
 TEST_CASE("a heat map changes no picture and needs a word of the prompt") {
-  const auto pipeline = open_tiny("sd1");
+  Pipeline pipeline = test::open_tiny("sd1");
   Request request;
   request.prompt = "a red apple";
   request.num_inference_steps = 3;
   request.sampler = "ddim";
-  const std::vector<ImageResult> plain = run(*pipeline, request);
+  const std::vector<ImageResult> plain = test::run(pipeline, request);
   CHECK(plain.front().heat.empty());
   CHECK_FALSE(plain.front().heatmap.has_value());
   request.heatmap = "apple";
-  CHECK(run(*pipeline, request).front().latents.values == plain.front().latents.values);
+  CHECK(test::run(pipeline, request).front().latents.values == plain.front().latents.values);
   request.heatmap = "pear";
-  CHECK_THROWS_WITH(pipeline->plan(request),
+  CHECK_THROWS_WITH(pipeline.plan(request),
                     Catch::Contains("--heatmap: the prompt has no \"pear\""));
 }
 

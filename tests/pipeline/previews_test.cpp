@@ -10,12 +10,12 @@
 #include "ldm/core/error.h"
 #include "ldm/io/hash.h"
 #include "ldm/loading/components.h"
-#include "ldm/loading/open.h"
 #include "ldm/loading/preview_map.h"
 #include "ldm/loading/single_file.h"
 #include "ldm/pipeline/latent_rgb.h"
 #include "ldm/pipeline/pipeline.h"
 #include "ldm/pipeline/previewer.h"
+#include "tests/pipeline/pictures.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tensors.h"
@@ -26,10 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::shared_ptr<Components> open_tiny(const fs::path& path = test::test_file("golden/runs/sd1")) {
-  ExecutionRequest execution;
-  execution.device = "cpu";
-  execution.dtype = "fp32";
-  return open_components(open_model(path), execution);
+  return test::open_fp32(path);
 }
 
 Request request() {

@@ -10,12 +10,12 @@
 
 #include "ldm/core/error.h"
 #include "ldm/loading/components.h"
-#include "ldm/loading/open.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/pipeline.h"
 #include "ldm/pipeline/plan.h"
 #include "ldm/pipeline/text_cache.h"
 #include "ldm/pipeline/text_embedding.h"
+#include "tests/pipeline/pictures.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tensors.h"
@@ -26,11 +26,7 @@ namespace {
 using Json = nlohmann::json;
 
 std::shared_ptr<Components> open_tiny(const std::string& name) {
-  ExecutionRequest execution;
-  execution.device = "cpu";
-  execution.dtype = "fp32";
-  execution.threads = 1;
-  return open_components(open_model(test::test_file("golden/runs/" + name)), execution);
+  return test::tiny_components(name, 1);
 }
 
 /// Six DDIM steps of a weighted prompt.

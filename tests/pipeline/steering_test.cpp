@@ -1,44 +1,23 @@
 // Guidance intervals, FreeU and perturbed attention against the public pipelines:
 // scripts/goldens/steering.py.
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "ldm/core/error.h"
-#include "ldm/loading/components.h"
-#include "ldm/loading/open.h"
-#include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/pipeline.h"
+#include "tests/pipeline/pictures.h"
 #include "tests/support/catch.h"
-#include "tests/support/temp_dir.h"
 #include "tests/support/tensors.h"
 
 namespace ldm {
 namespace {
 
-std::unique_ptr<Pipeline> open_tiny(const std::string& name) {
-  ExecutionRequest execution;
-  execution.device = "cpu";
-  execution.dtype = "fp32";
-  return std::make_unique<Pipeline>(
-      open_components(open_model(test::test_file("golden/runs/" + name)), execution));
-}
-
 Request request_of(const nlohmann::json& c) {
-  Request request;
-  request.prompt = c.at("prompt");
-  request.negative_prompt = c.at("negative_prompt");
-  request.num_inference_steps = c.at("num_inference_steps");
-  request.guidance_scale = c.at("guidance_scale");
+  Request request = test::request_of_case(c);
   request.guidance_rescale = c.value("guidance_rescale", 0.0);
-  request.sampler = c.at("sampler");
-  request.seed = c.at("seed");
-  request.num_images = c.value("num_images", 1);
-  request.width = c.value("width", 64);
-  request.height = c.value("height", 64);
   request.pag_scale = c.value("pag_scale", 0.0);
   request.pag_layers = c.value("pag_layers", "mid");
   if (c.contains("guidance_interval")) {
@@ -50,16 +29,6 @@ Request request_of(const nlohmann::json& c) {
     request.freeu = FreeUFactors{f[0], f[1], f[2], f[3]};
   }
   return request;
-}
-
-at::Tensor latents_of(Pipeline& pipeline, const Request& request) {
-  std::vector<at::Tensor> latents;
-  RunCallbacks callbacks;
-  callbacks.on_image = [&](ImageResult&& result) {
-    latents.push_back(latents_to_tensor(result.latents, 0, 1));
-  };
-  pipeline.run(pipeline.plan(request), callbacks);
-  return at::cat(latents);
 }
 
 Request plain_request() {
@@ -82,12 +51,12 @@ TEST_CASE("guidance intervals, FreeU and PAG equal the public pipelines'", "[gol
     INFO(key << " " << text);
     const std::string name = key.substr(5, 3);
     std::unique_ptr<Pipeline>& pipeline = pipelines[name];
-    if (!pipeline) pipeline = open_tiny(name);
+    if (!pipeline) pipeline = std::make_unique<Pipeline>(test::tiny_components(name));
     Request request = request_of(nlohmann::json::parse(text));
     for (const int batch : {1, 2}) {
       if (batch > request.num_images) continue;
       request.batch_size = batch;
-      test::expect_close(latents_of(*pipeline, request), golden.at(key.substr(5)), 1e-4, key);
+      test::expect_close(test::latents_of(*pipeline, request), golden.at(key.substr(5)), 1e-4, key);
     }
     ++cases;
   }
@@ -95,34 +64,34 @@ TEST_CASE("guidance intervals, FreeU and PAG equal the public pipelines'", "[gol
 }
 
 TEST_CASE("what steers one run is gone in the next, and neutral values change nothing") {
-  const auto pipeline = open_tiny("sd1");
+  Pipeline pipeline = test::open_tiny("sd1");
   const Request plain = plain_request();
-  const at::Tensor before = latents_of(*pipeline, plain);
+  const at::Tensor before = test::latents_of(pipeline, plain);
   Request steered = plain;
   steered.freeu = FreeUFactors{1.5, 1.6, 0.9, 0.2};
   steered.pag_scale = 3;
-  CHECK_FALSE(at::equal(latents_of(*pipeline, steered), before));
-  CHECK(at::equal(latents_of(*pipeline, plain), before));
+  CHECK_FALSE(at::equal(test::latents_of(pipeline, steered), before));
+  CHECK(at::equal(test::latents_of(pipeline, plain), before));
   Request neutral = plain;
   neutral.guidance_start = 0;
   neutral.guidance_end = 1;
-  CHECK(at::equal(latents_of(*pipeline, neutral), before));
+  CHECK(at::equal(test::latents_of(pipeline, neutral), before));
   neutral.freeu = FreeUFactors{1, 1, 1, 1};
-  test::expect_close(latents_of(*pipeline, neutral), before, 1e-4);
+  test::expect_close(test::latents_of(pipeline, neutral), before, 1e-4);
 }
 
 TEST_CASE("an interval saves the predictions outside it, and an empty one is no guidance") {
-  const auto pipeline = open_tiny("sd1");
+  Pipeline pipeline = test::open_tiny("sd1");
   Request request = plain_request();
   request.num_inference_steps = 10;
-  CHECK(pipeline->plan(request).predictions() == 20);
-  const double whole = pipeline->picture_cost(pipeline->plan(request)).steps;
+  CHECK(pipeline.plan(request).predictions() == 20);
+  const double whole = pipeline.picture_cost(pipeline.plan(request)).steps;
   request.guidance_start = 0.2;
   request.guidance_end = 0.8;
-  CHECK(pipeline->plan(request).predictions() == 16);
-  CHECK(pipeline->picture_cost(pipeline->plan(request)).steps == Approx(0.8 * whole));
+  CHECK(pipeline.plan(request).predictions() == 16);
+  CHECK(pipeline.picture_cost(pipeline.plan(request)).steps == Approx(0.8 * whole));
   request.pag_scale = 1;
-  CHECK(pipeline->plan(request).predictions() == 26);
+  CHECK(pipeline.plan(request).predictions() == 26);
   request = plain_request();
   request.guidance_end = 0;
   Request unguided = plain_request();
@@ -131,18 +100,19 @@ TEST_CASE("an interval saves the predictions outside it, and an empty one is no 
   Request zero = unguided;
   zero.guidance_scale = 0;
   zero.negative_prompt = "token1";
-  test::expect_close(latents_of(*pipeline, request), latents_of(*pipeline, unguided), 1e-5);
-  CHECK(at::equal(latents_of(*pipeline, zero), latents_of(*pipeline, unguided)));
+  test::expect_close(test::latents_of(pipeline, request), test::latents_of(pipeline, unguided),
+                     1e-5);
+  CHECK(at::equal(test::latents_of(pipeline, zero), test::latents_of(pipeline, unguided)));
 }
 
 TEST_CASE("layers that a model lacks and intervals that are none are refused together") {
-  const auto pipeline = open_tiny("sd1");
+  Pipeline pipeline = test::open_tiny("sd1");
   Request request = plain_request();
   request.pag_scale = 2;
   request.pag_layers = "mid,up_blocks.7";
   request.guidance_start = 0.9;
   request.guidance_end = 0.1;
-  CHECK_THROWS_WITH(pipeline->plan(request),
+  CHECK_THROWS_WITH(pipeline.plan(request),
                     Catch::Contains("the guidance interval 0.9,0.1 is not within 0…1") &&
                         Catch::Contains("no self-attention of this model has \"up_blocks.7\""));
 }

@@ -34,6 +34,9 @@ std::string text_shape(const Plan& plan) {
   for (const int chunks : plan.chunks) text += cat(" ", chunks);
   for (const PromptTimeline& prompt : plan.prompts)
     text += cat(" AND ", number_text(prompt.weight));
+  for (const LoraChoice& lora : plan.request.loras.files) {
+    text += cat(" lora ", number_text(lora.scale), " ", lora.file.string());
+  }
   return text;
 }
 

@@ -48,7 +48,7 @@ std::vector<Problem> check_together(const Options& options) {
   if (options.mask_blur && !options.mask && !options.outpaint) {
     problems.push_back({"--mask-blur needs a mask", "add --mask FILE"});
   }
-  if (options.lora_partial && !options.lora) {
+  if (options.lora_partial && !options.lora && !options.lora_dir) {
     problems.push_back({"--lora-partial needs a LoRA", "add --lora FILE"});
   }
   if (options.prompt_weighting.value_or(kUsualWeighting) != kUsualWeighting &&

@@ -47,7 +47,7 @@ Json plan_event(const RunFacts& facts, const std::vector<std::filesystem::path>&
   out["negative_prompt"] = tokens_json(plan.negative_prompt.texts.front());
   out["model"] = facts.model_name;
   out["family"] = facts.family;
-  if (!facts.loras.empty()) out["lora"] = loras_json(facts);
+  if (!plan.loras.empty()) out["lora"] = loras_json(plan);
   if (!facts.controlnets.empty()) out["controlnet"] = controlnets_json(facts);
   out["device"] = facts.execution.device;
   out["device_name"] = facts.execution.device_name;

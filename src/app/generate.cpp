@@ -112,6 +112,7 @@ void announce_plan(const Run& run) {
   const Plan& plan = run.facts.plan;
   run.console.event(plan_event(run.facts, run.outputs));
   warn_of_cut_text(plan, run.console);
+  for (const LoraUse& lora : plan.loras) run.console.info("LoRA " + lora_text(lora));
   const std::string steps = planned_steps_text(plan);
   if (!steps.empty()) run.console.info(steps);
 }

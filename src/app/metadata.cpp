@@ -157,6 +157,28 @@ std::string prompt_parameters(const Request& request) {
   return out;
 }
 
+std::string stem_of(const std::string& file) { return file.substr(0, file.rfind('.')); }
+
+/// LoRAs and textual inversions in the words of AUTOMATIC1111: 12 digits of their hashes.
+std::string addition_parameters(const RunFacts& facts) {
+  constexpr std::size_t kDigits = 12;
+  std::vector<std::string> scales;
+  std::vector<std::string> loras;
+  std::vector<std::string> embeddings;
+  for (const LoraUse& lora : facts.plan.loras) {
+    if (!lora.from_prompt) scales.push_back(cat(lora.name, ": ", number_text(lora.scale)));
+    loras.push_back(cat(stem_of(lora.name), ": ", lora.data_sha256.substr(0, kDigits)));
+  }
+  for (const EmbeddingUse& one : facts.embeddings) {
+    embeddings.push_back(cat(one.word, ": ", one.sha256.substr(0, kDigits)));
+  }
+  std::string out;
+  if (!scales.empty()) out += ", Lora: " + quoted(join(scales, ", "));
+  if (!loras.empty()) out += ", Lora hashes: " + quoted(join(loras, ", "));
+  if (!embeddings.empty()) out += ", TI hashes: " + quoted(join(embeddings, ", "));
+  return out;
+}
+
 /// What only models of one kind read.
 void add_conditions(Json& out, const Plan& plan) {
   const Request& request = plan.request;
@@ -180,7 +202,11 @@ void add_inputs_and_model(Json& out, const RunFacts& facts) {
   out["model"] = facts.model_name;
   out["family"] = facts.family;
   if (!facts.vae_name.empty()) out["vae"] = facts.vae_name;
-  if (!facts.loras.empty()) out["lora"] = loras_json(facts);
+  if (!facts.plan.loras.empty()) out["lora"] = loras_json(facts.plan);
+  for (const EmbeddingUse& one : facts.embeddings) {
+    out["embedding"].push_back(
+        Json{{"name", one.name}, {"word", one.word}, {"sha256", one.sha256}});
+  }
   if (!facts.controlnets.empty()) out["controlnet"] = controlnets_json(facts);
   if (!facts.control_image_sha256.empty()) {
     out["control_image_sha256"] = facts.control_image_sha256;
@@ -253,10 +279,11 @@ Json request_json(const Plan& plan) {
   return out;
 }
 
-Json loras_json(const RunFacts& facts) {
+Json loras_json(const Plan& plan) {
   Json out = Json::array();
-  for (const LoraUse& lora : facts.loras) {
+  for (const LoraUse& lora : plan.loras) {
     out.push_back({{"name", lora.name}, {"sha256", lora.sha256}, {"scale", lora.scale}});
+    if (lora.from_prompt) out.back()["from_prompt"] = true;
   }
   return out;
 }
@@ -312,11 +339,7 @@ std::string parameters_text(const RunFacts& facts, std::uint64_t seed) {
   const auto unet = facts.weights.find("unet");
   if (unet != facts.weights.end()) out += ", Model hash: " + unet->second.substr(0, 10);
   out += ", Model: " + quoted(facts.model_name);
-  std::vector<std::string> loras;
-  for (const LoraUse& lora : facts.loras) {
-    loras.push_back(cat(lora.name, ": ", number_text(lora.scale)));
-  }
-  if (!loras.empty()) out += ", Lora: " + quoted(join(loras, ", "));
+  out += addition_parameters(facts);
   if (facts.plan.image_to_image || facts.plan.mask) {
     out += ", Denoising strength: " + number_text(*request.strength);
   }

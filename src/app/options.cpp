@@ -54,7 +54,9 @@ constexpr OptionSpec kOptions[] = {
     {"-m,--model", "PATH", kModel, "model folder, .safetensors or .ckpt file, or org/name in the local Hugging Face cache (default: $LDM_MODEL, else the model that comes with ldm-gen)", &Options::model},
     {"--vae", "PATH", kModel, "autoencoder in place of the model's own: a folder or a file", &Options::vae},
     {"--lora", "FILE[:SCALE]", kModel, "LoRA to merge, as often as wanted; SCALE multiplies its effect (default 1)", &Options::lora},
+    {"--lora-dir", "DIR", kModel, "folder of the LoRAs that weighted prompts name: <lora:NAME:SCALE> is NAME.safetensors in it", &Options::lora_dir},
     {"--lora-partial", "", kModel, "leave out what of a LoRA this model has no place for", &Options::lora_partial},
+    {"--embedding", "FILE[:WORD]", kModel, "textual inversion, as often as wanted; WORD stands for it in prompts (default: the file's own)", &Options::embedding},
     {"--controlnet", "PATH[:SCALE]", kModel, "ControlNet, a folder or a file, as often as wanted, each with its --control-image; SCALE multiplies its effect (default 1)", &Options::controlnet},
 
     {"-W,--width", "PX", kSize, "a multiple of 8 (default: the model's, or the init image's)", &Options::width, nullptr, Range{8, kMaxSide}},
@@ -141,8 +143,8 @@ constexpr OptionSpec kOptions[] = {
 };
 // clang-format on
 
-constexpr std::string_view kTokensOptions[] = {"model",       "prompt", "prompt_syntax",
-                                               "long_prompt", "steps",  "json"};
+constexpr std::string_view kTokensOptions[] = {"model", "prompt",    "prompt_syntax", "long_prompt",
+                                               "steps", "embedding", "json"};
 constexpr std::string_view kJsonOption[] = {"json"};
 constexpr std::string_view kEncodeOptions[] = {"model",   "vae",        "output", "overwrite",
                                                "seed",    "vae_tiling", "device", "dtype",
@@ -150,10 +152,10 @@ constexpr std::string_view kEncodeOptions[] = {"model",   "vae",        "output"
 constexpr std::string_view kDecodeOptions[] = {
     "model", "vae", "output", "overwrite", "vae_tiling", "device", "dtype", "threads", "quiet"};
 constexpr std::string_view kReplayOptions[] = {
-    "output",       "overwrite",  "model",        "vae",        "lora",
-    "lora_partial", "init_image", "init_latents", "controlnet", "control_image",
-    "mask",         "depth",      "device",       "dtype",      "threads",
-    "low_memory",   "json",       "quiet",        "no_progress"};
+    "output",       "overwrite", "model",      "vae",          "lora",       "lora_dir",
+    "lora_partial", "embedding", "init_image", "init_latents", "controlnet", "control_image",
+    "mask",         "depth",     "device",     "dtype",        "threads",    "low_memory",
+    "json",         "quiet",     "no_progress"};
 constexpr std::string_view kGalleryOptions[] = {"output", "embed", "overwrite", "quiet"};
 
 constexpr CommandSpec kCommands[] = {
@@ -172,10 +174,10 @@ constexpr CommandSpec kCommands[] = {
      kReplayOptions,
      "Prompt, seed, size, sampler and all else that decides the picture are read from it, and so "
      "are device, dtype and threads unless given. A picture holds no files: an init image, mask, "
-     "depth, latents, autoencoder or LoRA that it was made with must be given again, and is "
-     "checked "
-     "against the SHA-256 in it; the LoRAs in their order, their scales are read from it. --output "
-     "keeps the new picture."},
+     "depth, latents, autoencoder, LoRA or embedding that it was made with must be given again, "
+     "and "
+     "is checked against the SHA-256 in it; LoRAs and embeddings in their order, scales and words "
+     "are read from it. --output keeps the new picture."},
     {"gallery", "DIR", "one HTML page of a folder's pictures with their settings", kGalleryOptions},
     {"completion", "bash|zsh|fish", "the completion script of a shell", {}},
 };

@@ -129,6 +129,10 @@ void add_files(std::span<const Setting> settings, std::vector<std::string>& word
     words.insert(words.end(), {"--vae", "VAE"});
     out.notes.push_back(cat("VAE: where \"", escape_control(*vae), "\" is"));
   }
+  if (const std::string* learned = find_setting(settings, "embedding")) {
+    out.notes.push_back(
+        cat("and an --embedding FILE:WORD for each of: ", escape_control(*learned)));
+  }
   if (const std::string* lora = find_setting(settings, "lora")) {
     out.notes.push_back(cat("and a --lora FILE:SCALE for each of: ", escape_control(*lora)));
   }

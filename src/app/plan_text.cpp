@@ -86,13 +86,19 @@ std::string outputs_row(const std::vector<std::filesystem::path>& outputs) {
 
 }  // namespace
 
+std::string lora_text(const LoraUse& lora) {
+  return cat(escape_control(lora.name), ", scale ", number_text(lora.scale), ", ", lora.layers,
+             " layers, ", lora.tensors - lora.unmatched, " of ", lora.tensors, " tensors matched");
+}
+
 std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::path>& outputs) {
   const Plan& plan = facts.plan;
   const Request& request = plan.request;
   std::string out = row("model", escape_control(facts.model_name + " (" + facts.family + ")"));
-  for (const LoraUse& lora : facts.loras) {
-    out += row("lora", cat(escape_control(lora.name), ", scale ", number_text(lora.scale), ", ",
-                           lora.layers, " layers"));
+  for (const LoraUse& lora : plan.loras) out += row("lora", lora_text(lora));
+  for (const EmbeddingUse& one : facts.embeddings) {
+    out += row("embedding", cat(escape_control(one.word), ", ", one.vectors, " vectors of ",
+                                escape_control(one.name)));
   }
   for (const ControlNetUse& net : facts.controlnets) {
     out += row("controlnet", cat(escape_control(net.name), ", scale ", number_text(net.scale)));

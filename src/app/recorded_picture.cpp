@@ -57,7 +57,7 @@ class OwnReader {
       if (json_.contains(key)) out_.files[key] = sha256(json_[key], "/" + key);
     }
     read_hashes();
-    read_loras();
+    read_additions();
     read_controlnets();
     return std::move(out_);
   }
@@ -163,23 +163,43 @@ class OwnReader {
     });
   }
 
-  void read_loras() {
-    if (!json_.contains("lora")) return;
-    const Json& list = json_["lora"];
-    if (!list.is_array()) refuse("/lora", cat("expected an array, found ", list.type_name()));
+  /// The objects of a list, each with all of `keys`: `read(item, path)`.
+  template <typename Read>
+  void each(const char* name, std::initializer_list<const char*> keys, Read&& read) const {
+    if (!json_.contains(name)) return;
+    const Json& list = json_[name];
+    if (!list.is_array()) {
+      refuse(cat("/", name), cat("expected an array, found ", list.type_name()));
+    }
     for (std::size_t i = 0; i < list.size(); ++i) {
-      const std::string path = cat("/lora/", i);
-      if (!list[i].is_object())
+      const std::string path = cat("/", name, "/", i);
+      if (!list[i].is_object()) {
         refuse(path, cat("expected an object, found ", list[i].type_name()));
-      for (const char* key : {"name", "sha256", "scale"}) {
+      }
+      for (const char* key : keys) {
         if (!list[i].contains(key)) refuse(cat(path, "/", key), "is missing");
       }
-      LoraUse lora;
-      value(list[i]["name"], lora.name, path + "/name");
-      lora.sha256 = sha256(list[i]["sha256"], path + "/sha256");
-      value(list[i]["scale"], lora.scale, path + "/scale");
-      out_.loras.push_back(std::move(lora));
+      read(list[i], path);
     }
+  }
+
+  void read_additions() {
+    each("lora", {"name", "sha256", "scale"}, [this](const Json& item, const std::string& path) {
+      LoraUse& lora = out_.loras.emplace_back();
+      value(item["name"], lora.name, path + "/name");
+      lora.sha256 = sha256(item["sha256"], path + "/sha256");
+      value(item["scale"], lora.scale, path + "/scale");
+      if (item.contains("from_prompt")) {
+        value(item["from_prompt"], lora.from_prompt, path + "/from_prompt");
+      }
+    });
+    each("embedding", {"name", "sha256", "word"},
+         [this](const Json& item, const std::string& path) {
+           EmbeddingUse& one = out_.embeddings.emplace_back();
+           value(item["name"], one.name, path + "/name");
+           one.sha256 = sha256(item["sha256"], path + "/sha256");
+           value(item["word"], one.word, path + "/word");
+         });
   }
 
   void read_controlnets() {

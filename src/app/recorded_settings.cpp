@@ -51,6 +51,10 @@ std::string scalar_text(const Json& value) {
 std::string list_text(const Json& list) {
   std::vector<std::string> items;
   for (const Json& item : list) {
+    if (item.is_object() && item.contains("word")) {
+      items.push_back(scalar_text(item["word"]));
+      continue;
+    }
     const bool lora = item.is_object() && item.contains("name") && item.contains("scale");
     items.push_back(lora ? scalar_text(item["name"]) + ":" + scalar_text(item["scale"])
                          : scalar_text(item));

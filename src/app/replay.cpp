@@ -110,25 +110,15 @@ void check_given(const Replay& run) {
   }
 }
 
-/// The given LoRAs take the recorded scales, in the recorded order.
-void take_lora_scales(Replay& run) {
-  const std::vector<LoraUse>& recorded = run.recorded.loras;
-  const std::size_t given = run.options.lora ? run.options.lora->size() : 0;
-  if (!run.recorded.own) return;
-  if (given != recorded.size()) {
-    std::vector<std::string> names;
-    for (const LoraUse& lora : recorded) names.push_back(escape_control(lora.name));
-    throw Error::usage(
-        cat(run.name, ": it was made with ", recorded.size(), " LoRAs, ", given, " are given"),
-        names.empty() ? "leave --lora out"
-                      : "add a --lora FILE for each of, in this order: " + join(names, ", "));
-  }
-  if (given == 0) return;
-  const LoraRequest request = make_lora_request(run.options);
-  for (std::size_t i = 0; i < given; ++i) {
-    (*run.options.lora)[i] =
-        cat(request.files[i].file.string(), ":", number_text(recorded[i].scale));
-  }
+/// Exactly the recorded files must be given under `flag`, in their order.
+void check_count(const Replay& run, const char* flag, const std::vector<std::string>& names,
+                 std::size_t given) {
+  if (given == names.size()) return;
+  throw Error::usage(
+      cat(run.name, ": it was made with ", names.size(), " files of ", flag, ", ", given,
+          " are given"),
+      names.empty() ? cat("leave ", flag, " out")
+                    : cat("add a ", flag, " FILE for each of, in this order: ", join(names, ", ")));
 }
 
 /// As many ControlNets and pictures as recorded; the given ones take the recorded scales.
@@ -152,6 +142,36 @@ void take_controlnets(Replay& run) {
   for (std::size_t i = 0; i < nets; ++i) {
     (*run.options.controlnet)[i] =
         cat(choices[i].path.string(), ":", number_text(recorded[i].scale));
+  }
+}
+
+/// The given LoRAs and embeddings take the recorded scales and words, in the recorded order.
+void take_additions(Replay& run) {
+  if (!run.recorded.own) return;
+  std::vector<std::string> loras;
+  std::vector<double> scales;
+  std::vector<std::string> embeddings;
+  for (const LoraUse& lora : run.recorded.loras) {
+    if (lora.from_prompt) continue;
+    loras.push_back(escape_control(lora.name));
+    scales.push_back(lora.scale);
+  }
+  for (const EmbeddingUse& one : run.recorded.embeddings) {
+    embeddings.push_back(escape_control(one.name));
+  }
+  auto& given = run.options.lora;
+  auto& words = run.options.embedding;
+  check_count(run, "--lora", loras, given ? given->size() : 0);
+  check_count(run, "--embedding", embeddings, words ? words->size() : 0);
+  Options files = run.options;
+  files.prompt_syntax.reset();
+  const LoraRequest request = make_lora_request(files);
+  for (std::size_t i = 0; i < loras.size(); ++i) {
+    (*given)[i] = cat(request.files[i].file.string(), ":", number_text(scales[i]));
+  }
+  const std::vector<EmbeddingChoice> choices = make_embedding_choices(files);
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    (*words)[i] = cat(choices[i].file.string(), ":", run.recorded.embeddings[i].word);
   }
 }
 
@@ -227,7 +247,7 @@ void prepare(Replay& run, const Options& command_line) {
     throw Error::input(cat(run.name, ": its settings: ", problems.front().message),
                        problems.front().hint);
   }
-  take_lora_scales(run);
+  take_additions(run);
   read_replay_inputs(run);
   if (!run.options.output) return;
   run.outputs = resolve_output_paths(
@@ -266,15 +286,31 @@ void open_model_again(Replay& run) {
   run.facts.first_index = first_index;
   add_inputs(run.facts, run.inputs);
   if (!run.recorded.own) return;
-  for (std::size_t i = 0; i < run.recorded.loras.size(); ++i) {
-    check_sha256(run, cat("--lora ", run.facts.loras.at(i).name), run.recorded.loras[i].sha256,
-                 run.facts.loras.at(i).sha256);
+  for (std::size_t i = 0; i < run.recorded.embeddings.size(); ++i) {
+    check_sha256(run, cat("--embedding ", run.facts.embeddings.at(i).name),
+                 run.recorded.embeddings[i].sha256, run.facts.embeddings.at(i).sha256);
+  }
+}
+
+/// The LoRAs of a plan must be those that were recorded, the prompt's among them.
+void check_loras(const Replay& run) {
+  const std::vector<LoraUse>& here = run.facts.plan.loras;
+  if (!run.recorded.own) return;
+  if (here.size() != run.recorded.loras.size()) {
+    throw Error::input(cat(run.name, ": its prompt names ", here.size(), " LoRAs, it records ",
+                           run.recorded.loras.size()));
+  }
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    const LoraUse& recorded = run.recorded.loras[i];
+    check_sha256(run, cat(recorded.from_prompt ? "<lora> " : "--lora ", here[i].name),
+                 recorded.sha256, here[i].sha256);
   }
 }
 
 /// The plan, under the hash that the picture has where it is the same wish.
 void plan_again(Replay& run, const Pipeline& pipeline, bool dtype_given) {
   run.facts.plan = pipeline.plan(make_request(run.options, run.inputs));
+  check_loras(run);
   check_eta(run.facts.plan);
   const std::string asked = run.facts.asked_dtype;
   // The picture says which dtype it came to, not whether anyone asked for it.

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "ldm/app/check_controls.h"
@@ -90,18 +89,6 @@ void add_control(Request& request, const Options& options, const Inputs& inputs)
   request.control_end = options.control_end.value_or(1);
 }
 
-/// FILE or FILE:NUMBER; a file that has such a name is meant first.
-std::pair<std::filesystem::path, double> file_and_scale(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  std::error_code error;
-  if (colon != std::string::npos && !std::filesystem::exists(text, error)) {
-    if (const auto scale = parse_real(std::string_view(text).substr(colon + 1))) {
-      return {text.substr(0, colon), *scale};
-    }
-  }
-  return {text, 1.0};
-}
-
 PromptWeighting weighting_of(const Options& options) {
   if (options.prompt_weighting == "plain") return PromptWeighting::kPlain;
   return options.prompt_weighting == "comfyui" ? PromptWeighting::kComfyUI
@@ -163,6 +150,7 @@ Request make_request(const Options& options, const Inputs& inputs) {
   request.prompt_syntax = is_weighted(options) ? PromptSyntax::kWeighted : PromptSyntax::kPlain;
   request.prompt_weighting = weighting_of(options);
   request.long_prompt = long_prompt_of(options);
+  request.loras = make_lora_request(options, inputs.prompt);
   request.init_image = inputs.init_image;
   request.init_latents = inputs.init_latents;
   request.mask = inputs.mask;
@@ -195,25 +183,6 @@ ExecutionRequest make_execution_request(const Options& options) {
   execution.dtype = options.dtype.value_or("auto");
   execution.threads = static_cast<int>(options.threads.value_or(0));
   return execution;
-}
-
-LoraRequest make_lora_request(const Options& options) {
-  LoraRequest request;
-  request.partial = options.lora_partial.value_or(false);
-  for (const std::string& text : options.lora.value_or(std::vector<std::string>())) {
-    auto [file, scale] = file_and_scale(text);
-    request.files.push_back({std::move(file), scale});
-  }
-  return request;
-}
-
-std::vector<ControlNetChoice> make_controlnet_choices(const Options& options) {
-  std::vector<ControlNetChoice> choices;
-  for (const std::string& text : options.controlnet.value_or(std::vector<std::string>())) {
-    auto [path, scale] = file_and_scale(text);
-    choices.push_back({std::move(path), scale});
-  }
-  return choices;
 }
 
 std::uint64_t random_seed() {

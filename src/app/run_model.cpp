@@ -54,13 +54,13 @@ RunModel open_run_model(const Options& options, Session& session) {
         session.console.event(load_event(info));
         if (session.on_load) session.on_load(info);
       },
-      make_lora_request(options));
+      make_embedding_choices(options));
   if (options.preview_vae) {
     use_preview_autoencoder(*model.components, open_vae_file(*options.preview_vae));
   }
   add_controlnets(*model.components, make_controlnet_choices(options));
   facts.controlnets = controlnets_in_use(*model.components);
-  facts.loras = loras_in_use(*model.components);
+  facts.embeddings = embeddings_in_use(*model.components);
   facts.execution = execution_summary(*model.components);
   facts.determinism = determinism_settings(facts.execution.device != "cpu");
   session.report.execution = facts.execution;

@@ -9,6 +9,7 @@
 #include "ldm/app/resolve.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/loading/embedding_file.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/text/prompt_chunks.h"
 
@@ -177,7 +178,13 @@ Json tokens_json(const PromptReader& reader, const std::string& prompt,
 void show_tokens(const Options& options, Console& console) {
   const std::string prompt = read_prompt(options.prompt.value_or(""));
   check_prompt(prompt, "prompt");
-  const PromptReader reader(open_tokenizer(tokenizer_folder(resolve_model(options))), {});
+  const auto tokenizer = open_tokenizer(tokenizer_folder(resolve_model(options)));
+  std::vector<LearnedWord> words;
+  for (const EmbeddingChoice& choice : make_embedding_choices(options)) {
+    const EmbeddingUse use = read_embedding(choice, tokenizer->capacity()).use;
+    add_learned_word(words, use.word, use.vectors, tokenizer->vocab_size());
+  }
+  const PromptReader reader(tokenizer, words);
   std::vector<LoraTag> loras;
   const std::vector<PartTokens> parts = read_parts(reader, prompt, options, loras);
   if (!console.json) {

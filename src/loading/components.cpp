@@ -1,5 +1,7 @@
 #include "ldm/loading/components.h"
 
+#include <ATen/ops/cat.h>
+
 #include <algorithm>
 
 #include "ldm/core/device.h"
@@ -7,6 +9,7 @@
 #include "ldm/core/text.h"
 #include "ldm/loading/component_factory.h"
 #include "ldm/loading/config_fields.h"
+#include "ldm/loading/embedding_file.h"
 #include "ldm/loading/lora.h"
 
 namespace ldm {
@@ -72,6 +75,13 @@ void check_complete(const Components& c) {
       cat("compare with: ldm-gen inspect ", c.files.path.string()));
 }
 
+std::vector<LearnedWord> learned_words(const std::vector<EmbeddingUse>& uses,
+                                       std::int64_t first_id) {
+  std::vector<LearnedWord> words;
+  for (const EmbeddingUse& use : uses) add_learned_word(words, use.word, use.vectors, first_id);
+  return words;
+}
+
 }  // namespace
 
 Components::Components(ModelFiles model_files, const ExecutionRequest& request,
@@ -88,6 +98,9 @@ Components::Components(ModelFiles model_files, const ExecutionRequest& request,
     tokenizer = open_tokenizer(files.tokenizer, tokenizer_options(files.model_index));
     prompts = std::make_shared<PromptReader>(tokenizer, std::vector<LearnedWord>());
   }
+  LoraModules modules = {{"unet", &unet.module()}};
+  if (text_encoder) modules.emplace("text_encoder", &text_encoder->module());
+  lora_matcher_ = std::make_shared<LoraMatcher>(modules);
   check_complete(*this);
   check_fit_together(*this);
 }
@@ -100,13 +113,43 @@ SchedulerConfig Components::low_res_schedule() const {
   return config;
 }
 
-void Components::merge(const LoraRequest& request) {
-  LoraModules modules = {{"unet", &unet.module()}};
-  if (text_encoder) modules.emplace("text_encoder", &text_encoder->module());
-  std::map<std::string, WeightUpdates> updates;
-  loras = match_loras(request, modules, updates);
+std::vector<LoraUse> Components::match(const LoraRequest& request) const {
+  return request.files.empty() ? std::vector<LoraUse>() : lora_matcher_->match(request);
+}
+
+bool Components::merge(const LoraRequest& request) {
+  if (request == merged_) return false;
+  std::map<std::string, WeightUpdates> updates = lora_matcher_->updates(request);
+  merged_ = request;
+  unet.release();
   unet.update(std::move(updates["unet"]));
-  if (text_encoder) text_encoder->update(std::move(updates["text_encoder"]));
+  if (!text_encoder) return true;
+  text_encoder->release();
+  text_encoder->update(std::move(updates["text_encoder"]));
+  return true;
+}
+
+void Components::learn(const std::vector<EmbeddingChoice>& choices) {
+  if (choices.empty()) return;
+  if (!tokenizer) throw Error::usage("--embedding: this model takes no prompt");
+  const std::int64_t known = std::max(text_encoder->bare().vocabulary(), tokenizer->vocab_size());
+  if (known != text_encoder->bare().vocabulary()) {
+    throw Error::model(cat(files.path.string(), ": the tokenizer knows ", known,
+                           " ids, the text encoder ", text_encoder->bare().vocabulary()));
+  }
+  std::vector<at::Tensor> vectors;
+  for (const EmbeddingChoice& choice : choices) {
+    LearnedEmbedding learned = read_embedding(choice, tokenizer->capacity());
+    try {
+      text_encoder->learn(learned.vectors);
+    } catch (Error& error) {
+      throw error.with_context(choice.file.string());
+    }
+    vectors.push_back(std::move(learned.vectors));
+    embeddings.push_back(std::move(learned.use));
+  }
+  text_encoder->learn(at::cat(vectors));
+  prompts = std::make_shared<PromptReader>(tokenizer, learned_words(embeddings, known));
 }
 
 void Components::release_controlnets() {
@@ -114,16 +157,19 @@ void Components::release_controlnets() {
 }
 
 std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionRequest& execution,
-                                            LoadObserver on_load, const LoraRequest& loras) {
+                                            LoadObserver on_load,
+                                            const std::vector<EmbeddingChoice>& embeddings) {
   set_allocator_mode(AllocatorMode::kWeights);
   LoadContext loading;
   loading.on_load = std::move(on_load);
   auto components = std::make_shared<Components>(std::move(files), execution, std::move(loading));
-  components->merge(loras);
+  components->learn(embeddings);
   return components;
 }
 
-std::vector<LoraUse> loras_in_use(const Components& components) { return components.loras; }
+std::vector<EmbeddingUse> embeddings_in_use(const Components& components) {
+  return components.embeddings;
+}
 
 ExecutionSummary execution_summary(const Components& components) {
   return summarize(components.execution);

@@ -89,9 +89,7 @@ class ModuleLoader {
     at::Tensor values =
         read(entry, updated ? at::kFloat : execution_.dtype, staging).view(parameter.sizes());
     if (updated) {
-      for (const LowRankUpdate& update : updates->second) {
-        values += low_rank_change(update, parameter.sizes());
-      }
+      for (const WeightUpdate& update : updates->second) apply_update(update, values);
     }
     const auto format =
         parameter.dim() == 4 ? execution_.memory_format : c10::MemoryFormat::Contiguous;

@@ -58,34 +58,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kAliases 
     {".out_proj", ".to_out"},
 }};
 
-/// What one file has that cannot be used.
-struct Misfits {
-  std::vector<std::string> unmatched;
-  std::vector<std::string> halves;
-  std::vector<std::string> mis_shaped;
-};
-
-std::string shape_text(at::IntArrayRef shape) { return cat(shape); }
-
-/// Whether the factors multiply to `weight`; leaves out dimensions of size 1 on either side.
-bool fits(at::IntArrayRef weight, at::IntArrayRef up, at::IntArrayRef mid, at::IntArrayRef down) {
-  if (weight.size() < 2 || up.size() < 2 || down.size() < 2) return false;
-  const std::int64_t rank = down[0];
-  const auto count = [](at::IntArrayRef shape) {
-    std::int64_t numbers = 1;
-    for (const std::int64_t size : shape) numbers *= size;
-    return numbers;
-  };
-  const std::int64_t kernel = count(weight.slice(2));
-  if (up[0] != weight[0] || up[1] != rank || count(up.slice(2)) != 1) return false;
-  if (down[1] != weight[1]) return false;
-  if (mid.empty()) {
-    return count(down.slice(2)) == kernel && (kernel == 1 || down.slice(2) == weight.slice(2));
-  }
-  return mid.size() == 4 && mid[0] == rank && mid[1] == rank && mid.slice(2) == weight.slice(2) &&
-         count(down.slice(2)) == 1;
-}
-
 /// What the kind of tensors that match nothing says about the file.
 std::string hint_for(const std::vector<std::string>& unmatched) {
   const auto any = [&unmatched](std::string_view part) {
@@ -96,83 +68,22 @@ std::string hint_for(const std::vector<std::string>& unmatched) {
   if (any("lora_te1_") || any("lora_te2_") || any("text_encoder_2.")) {
     return "the file was made for Stable Diffusion XL";
   }
-  if (any("hada_") || any("lokr_")) return "LoHa and LoKr are not read, only LoRA and LoCon";
-  if (any("dora_scale") || any("lora_magnitude_vector")) return "DoRA is not read, only LoRA";
+  if (any("oft_") || any("boft_")) return "OFT is not read, only LoRA, LoCon, LoHa, LoKr and DoRA";
   return "the file was made for another kind of model; --lora-partial takes what matches";
 }
 
-class Matcher {
- public:
-  Matcher(const LoraModules& modules, std::map<std::string, WeightUpdates>& updates)
-      : updates_(updates) {
-    for (const auto& [name, module] : modules) targets_.emplace(name, LoraTargets(*module));
-  }
+/// The update without what belongs to another parameter.
+WeightUpdate without(WeightUpdate update, LoraRole role) {
+  update.tensors[static_cast<std::size_t>(role)].clear();
+  return update;
+}
 
-  LoraUse match(const LoraChoice& choice, bool partial) {
-    const LoraFile file(choice.file);
-    LoraUse use{file.path.filename().string(), file.sha256, choice.scale, 0};
-    Misfits misfits{file.others, {}, {}};
-    for (const LoraLayer& layer : file.layers) {
-      if (add_layer(file, layer, choice.scale, misfits)) ++use.layers;
-    }
-    report(file, misfits, partial, use.layers == 0);
-    return use;
-  }
-
- private:
-  bool add_layer(const LoraFile& file, const LoraLayer& layer, double scale, Misfits& misfits) {
-    const auto target = targets_.find(layer.component);
-    const std::string* key = target == targets_.end() ? nullptr : target->second.find(layer.name);
-    if (key == nullptr) {
-      for (std::string& name : layer.tensors()) misfits.unmatched.push_back(std::move(name));
-      return false;
-    }
-    if (layer.up.empty() || layer.down.empty()) {
-      misfits.halves.push_back(layer.tensors().front());
-      return false;
-    }
-    const auto shape_of = [&file](const std::string& name) {
-      return name.empty() ? at::IntArrayRef() : at::IntArrayRef(file.source->find(name)->shape);
-    };
-    const at::IntArrayRef weight = target->second.shape(*key);
-    const at::IntArrayRef up = shape_of(layer.up), down = shape_of(layer.down);
-    if (!fits(weight, up, shape_of(layer.mid), down)) {
-      misfits.mis_shaped.push_back(cat(layer.up, " ", shape_text(up), " · ", shape_text(down),
-                                       " for a weight ", shape_text(weight)));
-      return false;
-    }
-    const double factor = scale * file.factor(layer, down[0]);
-    // A change by nothing leaves the weight bit for bit as it is.
-    if (scale == 0) return true;
-    updates_[layer.component][*key].push_back(
-        {file.source, layer.up, layer.mid, layer.down, factor});
-    return true;
-  }
-
-  static void report(const LoraFile& file, const Misfits& misfits, bool partial, bool none) {
-    std::vector<std::string> problems;
-    const auto add = [&problems](const std::vector<std::string>& names, const char* what) {
-      if (!names.empty()) {
-        problems.push_back(cat(names.size(), " ", what, ": ", join(names, ", ", kListed)));
-      }
-    };
-    add(misfits.mis_shaped, "of another shape");
-    add(misfits.halves, "without their other half");
-    const bool fatal = !problems.empty() || none || !partial;
-    add(misfits.unmatched, cat("of ", file.source->size(), " tensors match nothing").c_str());
-    if (problems.empty() && none) problems.emplace_back("no LoRA layers in it");
-    if (problems.empty()) return;
-    std::string message = cat(file.path.string(), ": ", join(problems, "; "));
-    const std::string hint = misfits.mis_shaped.empty()
-                                 ? hint_for(misfits.unmatched)
-                                 : "the file was made for a model of another size";
-    if (fatal) throw Error::model(std::move(message), hint);
-    log_warning("lora-partial", std::move(message));
-  }
-
-  std::map<std::string, LoraTargets> targets_;
-  std::map<std::string, WeightUpdates>& updates_;
-};
+WeightUpdate only(const WeightUpdate& update, LoraRole role) {
+  WeightUpdate one = update;
+  one.tensors = {};
+  one.tensors[static_cast<std::size_t>(role)] = update.name(role);
+  return one;
+}
 
 }  // namespace
 
@@ -180,8 +91,9 @@ LoraTargets::LoraTargets(const torch::nn::Module& module) {
   for (const auto& item : module.named_parameters()) {
     const std::string& key = item.key();
     const bool table = key.ends_with("embedding.weight");
-    if (item.value().dim() < 2 || !key.ends_with(kWeight) || table) continue;
+    if (table) continue;
     shapes_.emplace(key, item.value().sizes().vec());
+    if (!key.ends_with(kWeight)) continue;
     const std::string name = key.substr(0, key.size() - kWeight.size());
     add(name, key);
     for (const auto& [ending, other] : kAliases) {
@@ -226,18 +138,121 @@ const std::string* LoraTargets::find(const std::string& name) const {
 }
 
 at::IntArrayRef LoraTargets::shape(const std::string& parameter) const {
-  return shapes_.at(parameter);
+  const auto found = shapes_.find(parameter);
+  return found == shapes_.end() ? at::IntArrayRef() : at::IntArrayRef(found->second);
 }
 
-std::vector<LoraUse> match_loras(const LoraRequest& request, const LoraModules& modules,
-                                 std::map<std::string, WeightUpdates>& updates) {
+/// What one file has that cannot be used.
+struct LoraMatcher::Misfits {
+  std::vector<std::string> unmatched;
+  std::vector<std::string> halves = {};
+  std::vector<std::string> mis_shaped = {};
+
+  void report(const LoraFile& file, bool partial, bool none) const;
+};
+
+void LoraMatcher::Misfits::report(const LoraFile& file, bool partial, bool none) const {
+  std::vector<std::string> problems;
+  const auto add = [&problems](const std::vector<std::string>& names, const char* what) {
+    if (!names.empty()) {
+      problems.push_back(cat(names.size(), " ", what, ": ", join(names, ", ", kListed)));
+    }
+  };
+  add(mis_shaped, "of another shape");
+  add(halves, "without their other half");
+  const bool fatal = !problems.empty() || none || !partial;
+  add(unmatched, cat("of ", file.source->size(), " tensors match nothing").c_str());
+  if (problems.empty() && none) problems.emplace_back("no LoRA layers in it");
+  if (problems.empty()) return;
+  std::string message = cat(file.path.string(), ": ", join(problems, "; "));
+  const std::string hint =
+      mis_shaped.empty() ? hint_for(unmatched) : "the file was made for a model of another size";
+  if (fatal) throw Error::model(std::move(message), hint);
+  log_warning("lora-partial", std::move(message));
+}
+
+LoraMatcher::LoraMatcher(const LoraModules& modules) {
+  for (const auto& [name, module] : modules) targets_.emplace(name, LoraTargets(*module));
+}
+
+bool LoraMatcher::add_layer(const LoraFile& file, const LoraLayer& layer, Matched& out,
+                            Misfits& misfits) {
+  const auto target = targets_.find(layer.component);
+  const std::string* key = target == targets_.end() ? nullptr : target->second.find(layer.name);
+  if (key == nullptr) {
+    for (std::string& name : layer.names()) misfits.unmatched.push_back(std::move(name));
+    return false;
+  }
+  if (!layer.is_whole()) {
+    misfits.halves.push_back(layer.names().front());
+    return false;
+  }
+  const WeightUpdate all{file.source, layer.tensors, file.factor(layer)};
+  std::map<std::string, WeightUpdate> parts;
+  const WeightUpdate of_weight = without(all, LoraRole::kBiasDiff);
+  const auto roles = {LoraRole::kUp, LoraRole::kHada1A, LoraRole::kKron2, LoraRole::kKron2A,
+                      LoraRole::kDiff};
+  const bool changes_weight =
+      std::any_of(roles.begin(), roles.end(), [&](LoraRole role) { return layer.has(role); });
+  if (changes_weight) parts.emplace(*key, of_weight);
+  if (layer.has(LoraRole::kBiasDiff)) {
+    const std::string bias = key->substr(0, key->size() - kWeight.size()) + ".bias";
+    parts.emplace(bias, only(all, LoraRole::kBiasDiff));
+  }
+  for (const auto& [parameter, update] : parts) {
+    std::string misfit = update_misfit(update, target->second.shape(parameter));
+    if (misfit.empty()) continue;
+    misfits.mis_shaped.push_back(std::move(misfit));
+    return false;
+  }
+  for (auto& [parameter, update] : parts) {
+    out.updates[layer.component][parameter].push_back(std::move(update));
+  }
+  return true;
+}
+
+const LoraMatcher::Matched& LoraMatcher::match_file(const LoraChoice& choice, bool partial) {
+  if (const auto known = files_.find(choice.file); known != files_.end()) return known->second;
+  const LoraFile file(choice.file);
+  Matched matched;
+  matched.use.name = file.path.filename().string();
+  matched.use.sha256 = file.sha256;
+  matched.use.data_sha256 = file.data_sha256;
+  Misfits misfits{file.others};
+  for (const LoraLayer& layer : file.layers) {
+    if (add_layer(file, layer, matched, misfits)) ++matched.use.layers;
+  }
+  misfits.report(file, partial, matched.use.layers == 0);
+  matched.use.tensors = file.source->size();
+  matched.use.unmatched = misfits.unmatched.size();
+  return files_.emplace(choice.file, std::move(matched)).first->second;
+}
+
+std::vector<LoraUse> LoraMatcher::match(const LoraRequest& request) {
   std::vector<LoraUse> uses;
-  if (request.files.empty()) return uses;
-  Matcher matcher(modules, updates);
   for (const LoraChoice& choice : request.files) {
-    uses.push_back(matcher.match(choice, request.partial));
+    LoraUse& use = uses.emplace_back(match_file(choice, request.partial).use);
+    use.scale = choice.scale;
+    use.from_prompt = choice.from_prompt;
   }
   return uses;
+}
+
+std::map<std::string, WeightUpdates> LoraMatcher::updates(const LoraRequest& request) const {
+  std::map<std::string, WeightUpdates> all;
+  for (const LoraChoice& choice : request.files) {
+    // A change by nothing leaves the weights bit for bit as they are.
+    if (choice.scale == 0) continue;
+    for (const auto& [component, updates] : files_.at(choice.file).updates) {
+      for (const auto& [parameter, list] : updates) {
+        for (WeightUpdate update : list) {
+          update.strength = choice.scale;
+          all[component][parameter].push_back(std::move(update));
+        }
+      }
+    }
+  }
+  return all;
 }
 
 }  // namespace ldm

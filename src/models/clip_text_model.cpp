@@ -18,8 +18,20 @@ CLIPTextModelImpl::CLIPTextModelImpl(const CLIPTextConfig& text_config) : config
 
 void CLIPTextModelImpl::check_ids(const at::Tensor& ids) const {
   const nn::CLIPTextEmbeddings& tables = text_model->embeddings;
-  check_token_ids(ids, tables->position_embedding->weight.size(0),
-                  tables->token_embedding->weight.size(0), "text encoder");
+  const at::Tensor& learned = tables->learned;
+  check_token_ids(
+      ids, tables->position_embedding->weight.size(0),
+      tables->token_embedding->weight.size(0) + (learned.defined() ? learned.size(0) : 0),
+      "text encoder");
+}
+
+void CLIPTextModelImpl::learn(const at::Tensor& vectors) {
+  if (vectors.size(1) != config.hidden_size) {
+    throw Error::model(
+        cat("its vectors are ", vectors.size(1), " wide, this text encoder's ", config.hidden_size),
+        "768 is Stable Diffusion 1.x, 1024 is 2.x: give one made for the model");
+  }
+  text_model->embeddings->learned = vectors;
 }
 
 at::Tensor CLIPTextModelImpl::hidden_state(const at::Tensor& ids, std::int64_t layers) const {

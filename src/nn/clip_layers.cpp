@@ -1,7 +1,9 @@
 #include "ldm/nn/clip_layers.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/where.h>
 
 #include <memory>
 
@@ -14,7 +16,13 @@ CLIPTextEmbeddingsImpl::CLIPTextEmbeddingsImpl(std::int64_t vocab_size, std::int
 }
 
 at::Tensor CLIPTextEmbeddingsImpl::forward(const at::Tensor& ids) const {
-  return token_embedding->forward(ids) + position_embedding->weight.narrow(0, 0, ids.size(-1));
+  const at::Tensor positions = position_embedding->weight.narrow(0, 0, ids.size(-1));
+  if (!learned.defined()) return token_embedding->forward(ids) + positions;
+  const at::Tensor& table = token_embedding->weight;
+  const std::int64_t known = table.size(0);
+  const at::Tensor words = token_embedding->forward(ids.clamp_max(known - 1));
+  const at::Tensor vectors = at::embedding(learned.to(table.options()), (ids - known).clamp_min(0));
+  return at::where((ids < known).unsqueeze(-1), words, vectors) + positions;
 }
 
 CLIPAttentionImpl::CLIPAttentionImpl(std::int64_t hidden_size, std::int64_t num_heads)

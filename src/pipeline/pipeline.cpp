@@ -395,6 +395,7 @@ void Pipeline::Impl::run(std::span<const Plan> plans, int batch_size,
   std::size_t done = 0;
   for (;;) {
     try {
+      if (components->merge(plan.request.loras)) texts = TextCache();
       if (callbacks.on_stage && images.empty()) callbacks.on_stage(RunStage::kText);
       if (images.empty()) images = encode(plans);
       return make(plans, images, done, batch_size, callbacks);
@@ -452,6 +453,7 @@ bool Pipeline::can_share_batch(const Plan& a, const Plan& b) {
     return one.weight == other.weight;
   };
   return !stands_alone(a) && !stands_alone(b) && batch_key(a) == batch_key(b) &&
+         a.request.loras == b.request.loras &&
          std::equal(a.prompts.begin(), a.prompts.end(), b.prompts.begin(), b.prompts.end(),
                     same_weight) &&
          a.last_pass().chunks == b.last_pass().chunks;

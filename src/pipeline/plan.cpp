@@ -301,6 +301,7 @@ Plan make_plan(const Components& c, const Request& request) {
   prepare_repainting(plan);
   plan.branches = count_branches(resolved, plan.condition, c);
   plan_steps(c, plan);
+  plan.loras = c.match(resolved.loras);
   if (resolved.batch_size == 0) resolved.batch_size = default_batch_size(c);
   resolved.batch_size = std::min(resolved.batch_size, resolved.num_images);
   check_joined_prompts(plan);

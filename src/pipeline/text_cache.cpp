@@ -20,6 +20,8 @@ struct TextCache::Entry {
 
 TextCache::TextCache() = default;
 TextCache::~TextCache() = default;
+TextCache::TextCache(TextCache&&) noexcept = default;
+TextCache& TextCache::operator=(TextCache&&) noexcept = default;
 
 const TextCache::Entry* TextCache::find(const std::vector<std::int64_t>& ids, int clip_skip) const {
   const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {

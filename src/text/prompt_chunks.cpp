@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/text/unicode.h"
 
@@ -31,6 +32,25 @@ bool is_boundary(std::string_view text, std::size_t at) {
 }
 
 }  // namespace
+
+void add_learned_word(std::vector<LearnedWord>& words, const std::string& word, std::size_t vectors,
+                      std::int64_t first_id) {
+  check_prompt_text(word);
+  if (word.empty() || word.find_first_of(" \t\r\n") != std::string::npos) {
+    throw Error::usage(cat("--embedding: \"", word, "\" is no word of a prompt"),
+                       "name one without blanks: --embedding FILE:WORD");
+  }
+  for (const LearnedWord& other : words) {
+    const bool same =
+        other.word.size() == word.size() && starts_with_ignoring_case(other.word, word);
+    if (same) {
+      throw Error::usage(cat("--embedding: the word \"", word, "\" is given twice"),
+                         "name each: --embedding FILE:WORD");
+    }
+    first_id += static_cast<std::int64_t>(other.vectors);
+  }
+  words.push_back({word, first_id, vectors});
+}
 
 struct PromptReader::Token {
   std::int64_t id = 0;

@@ -204,7 +204,9 @@ Json settings() {
   result.seed = 7;
   result.stages = {kHash, kHash, kHash, kHash, kHash, kHash};
   RunFacts facts = facts_of(options, with_picture(options), ImageCondition::kNone);
-  facts.loras = {{"ink.safetensors", kHash, 0.5, 3}};
+  facts.plan.loras = {{"ink.safetensors", kHash, 0.5, 3, 6, 0, false, {}},
+                      {"pen.safetensors", kHash, 0.25, 3, 6, 0, true, {}}};
+  facts.embeddings = {{"cat.pt", "<cat>", kHash, 2}};
   facts.vae_name = "vae";
   return picture_settings(facts, result);
 }
@@ -218,8 +220,12 @@ TEST_CASE("a picture's provenance is read") {
   CHECK(recorded.model == "default");
   CHECK(recorded.vae == "vae");
   CHECK(recorded.files.at("init_image_sha256") == kHash);
-  REQUIRE(recorded.loras.size() == 1);
+  REQUIRE(recorded.loras.size() == 2);
   CHECK(recorded.loras[0].scale == 0.5);
+  CHECK_FALSE(recorded.loras[0].from_prompt);
+  CHECK(recorded.loras[1].from_prompt);
+  REQUIRE(recorded.embeddings.size() == 1);
+  CHECK(recorded.embeddings[0].word == "<cat>");
   CHECK(recorded.weights.at("unet") == kHash);
   CHECK(recorded.stages.first_latents == kHash);
   CHECK(recorded.options.threads == 2);

@@ -58,13 +58,16 @@ TEST_CASE("the parameters text is the one other tools read") {
   facts.plan.request.clip_skip = 1;
   facts.model_name = "a, b";
   facts.weights.clear();
-  facts.loras = {{"x.safetensors", std::string(64, 'c'), 0.5, 3}};
+  facts.plan.loras = {
+      {"x.safetensors", std::string(64, 'c'), 0.5, 3, 6, 0, false, std::string(64, 'd')}};
+  facts.embeddings = {{"cat.pt", "<cat>", std::string(64, 'e'), 2}};
   CHECK(picture_settings(facts, picture(43, 1))["lora"] ==
         nlohmann::ordered_json::array(
             {{{"name", "x.safetensors"}, {"sha256", std::string(64, 'c')}, {"scale", 0.5}}}));
   CHECK(parameters_text(facts, 43) ==
         "a red apple\nSteps: 30, Sampler: Euler a, CFG scale: 7.5, Seed: 43, Size: 512x768, "
-        "Model: \"a, b\", Lora: \"x.safetensors: 0.5\", Denoising strength: 0.8, Clip skip: 2, "
+        "Model: \"a, b\", Lora: \"x.safetensors: 0.5\", Lora hashes: \"x: dddddddddddd\", "
+        "TI hashes: \"<cat>: eeeeeeeeeeee\", Denoising strength: 0.8, Clip skip: 2, "
         "Version: ldm-gen 0.1.0");
 }
 

@@ -37,6 +37,49 @@ TEST_CASE("a LoRA is a file, or a file and its scale") {
   CHECK(request.files[3].file == dir / "odd:2");
 }
 
+TEST_CASE("an embedding is a file, or a file and its word") {
+  const test::TempDir dir;
+  const std::string file = dir.write("a:b.pt", "").string();
+  Options options;
+  options.embedding = {file, file + ":<cat:toy>", "absent.pt:x"};
+  const std::vector<EmbeddingChoice> choices = make_embedding_choices(options);
+  REQUIRE(choices.size() == 3);
+  CHECK(choices[0].word.empty());
+  CHECK(choices[1].file == file);
+  CHECK(choices[1].word == "<cat:toy>");
+  CHECK(choices[2].file == "absent.pt:x");
+}
+
+TEST_CASE("a weighted prompt's LoRAs are files of --lora-dir and nothing else") {
+  const test::TempDir dir;
+  dir.write("ink.safetensors", "");
+  dir.write("pen.pt", "");
+  Options options;
+  options.prompt_syntax = "weighted";
+  options.lora_dir = dir.path().string();
+  const LoraRequest request = make_lora_request(options, "a <lora:ink:0.5> cat <lora:pen>");
+  REQUIRE(request.files.size() == 2);
+  CHECK(request.files[0] == LoraChoice{dir / "ink.safetensors", 0.5, true});
+  CHECK(request.files[1].scale == 1.0);
+  const auto fault = [&](const std::string& prompt) {
+    try {
+      make_lora_request(options, prompt);
+    } catch (const Error& error) {
+      CHECK(error.exit_code() == 3);
+      return error.message() + " " + error.hint();
+    }
+    return std::string("no error");
+  };
+  for (const char* name : {"../ink", "/etc/x", "a\\b", ".ink", ".."}) {
+    CHECK_THAT(fault(cat("a <lora:", name, ":1>")), Contains("a LoRA's name is no path"));
+  }
+  CHECK_THAT(fault("a <lora:inc:1>"), Contains("there is no LoRA \"inc\"") && Contains("ink?"));
+  options.lora_dir.reset();
+  CHECK_THAT(fault("a <lora:ink:1>"), Contains("--lora-dir"));
+  options.prompt_syntax.reset();
+  CHECK(make_lora_request(options, "a <lora:ink:1>").files.empty());
+}
+
 TEST_CASE("defaults: command line, then the model's, then the program's") {
   GenerationDefaults model;
   model.num_inference_steps = 12;

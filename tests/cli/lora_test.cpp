@@ -92,10 +92,80 @@ TEST_CASE("a LoRA's plan and config name it") {
   write_lora(dir / "style.safetensors", matching());
   const ProgramResult plan =
       ldm_gen_in(dir, quick({"--lora", "style.safetensors:0.5", "--dry-run"}));
-  CHECK_THAT(plan.out, Contains("style.safetensors, scale 0.5, 1 layers"));
+  CHECK_THAT(plan.out, Contains("style.safetensors, scale 0.5, 1 layers, 2 of 2 tensors matched"));
   const ProgramResult config =
       ldm_gen_in(dir, quick({"--lora", "style.safetensors:0.5", "--print-config"}));
   CHECK(nlohmann::json::parse(config.out)["lora"] == Args{"style.safetensors:0.5"});
+}
+
+TEST_CASE("LoRAs named by prompts are merged for their jobs alone, recorded and made again") {
+  const TempDir dir;
+  fs::create_directory(dir / "loras");
+  write_lora(dir / "loras/style.safetensors", matching());
+  const Args weighted = {"--prompt-syntax", "weighted", "--lora-dir", "loras"};
+  const auto run = [&](Args args) {
+    args.insert(args.end(), weighted.begin(), weighted.end());
+    args.insert(args.end(), {"--steps", "2", "--threads", "1", "-s", "3"});
+    const ProgramResult result = ldm_gen_in(dir, args);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return result;
+  };
+  run({"-p", "a red apple <lora:style:0.5>", "-o", "tag.png"});
+  run({"-p", "a red apple", "--lora", "loras/style.safetensors:0.5", "-o", "given.png"});
+  run({"-p", "a red apple", "-o", "plain.png"});
+  CHECK(load_image(dir / "tag.png").rgb == load_image(dir / "given.png").rgb);
+  CHECK(load_image(dir / "tag.png").rgb != load_image(dir / "plain.png").rgb);
+  const nlohmann::json lora = settings_of(dir / "tag.png")["lora"];
+  REQUIRE(lora.size() == 1);
+  CHECK(lora[0]["from_prompt"] == true);
+  CHECK(ldm_gen_in(dir, {"replay", "tag.png"}).exit_code == 3);
+  const ProgramResult again = ldm_gen_in(dir, {"replay", "tag.png", "--lora-dir", "loras"});
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
+  dir.write("jobs.jsonl",
+            "{\"prompt\": \"a red apple\"}\n"
+            "{\"prompt\": \"a red apple <lora:style:0.5>\", \"seed\": 3}\n"
+            "{\"prompt\": \"a red apple\", \"seed\": 3}\n");
+  run({"--jobs", "jobs.jsonl", "--output-dir", "out"});
+  CHECK(load_image(dir / "out/000001-3.png").rgb == load_image(dir / "tag.png").rgb);
+  CHECK(load_image(dir / "out/000002-3.png").rgb == load_image(dir / "plain.png").rgb);
+  const ProgramResult hostile =
+      ldm_gen_in(dir, {"-p", "a <lora:../loras/style:1>", "--prompt-syntax", "weighted",
+                       "--lora-dir", "loras", "--dry-run"});
+  CHECK(hostile.exit_code == 3);
+  CHECK_THAT(hostile.err, Contains("a LoRA's name is no path"));
+}
+
+TEST_CASE("an embedding's word changes the picture, is recorded and made again") {
+  const TempDir dir;
+  std::vector<float> values(2 * 128, 0.5F);
+  const std::vector<TensorData> tensors = {
+      {"emb_params", DType::F32, {2, 128}, std::as_bytes(std::span(values))}};
+  write_safetensors(dir / "ink.safetensors", tensors, {}, IfExists::kReplace);
+  const auto run = [&](const std::string& prompt, const std::string& output) {
+    const ProgramResult result =
+        ldm_gen_in(dir, {"-p", prompt, "--embedding", "ink.safetensors:<ink>", "--steps", "2",
+                         "--threads", "1", "-s", "3", "-o", output});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+  };
+  run("a red apple, <ink>", "word.png");
+  run("a red apple,", "none.png");
+  CHECK(load_image(dir / "word.png").rgb != load_image(dir / "none.png").rgb);
+  const nlohmann::json recorded = settings_of(dir / "word.png")["embedding"];
+  REQUIRE(recorded.size() == 1);
+  CHECK(recorded[0]["word"] == "<ink>");
+  CHECK(recorded[0]["sha256"] == sha256_file(dir / "ink.safetensors"));
+  CHECK_THAT(text_of(dir / "word.png").at(0).value, Contains("TI hashes: \"<ink>: "));
+  CHECK(ldm_gen_in(dir, {"replay", "word.png"}).exit_code == 2);
+  const ProgramResult again =
+      ldm_gen_in(dir, {"replay", "word.png", "--embedding", "ink.safetensors"});
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
+  const ProgramResult tokens =
+      ldm_gen_in(dir, {"tokens", "-p", "a <ink>", "--embedding", "ink.safetensors:<ink>"});
+  CHECK_THAT(tokens.out, Contains("<ink>[2/2]"));
 }
 
 TEST_CASE("a LoRA of which something matches nothing ends with 4 and names it") {

@@ -11,6 +11,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/log.h"
+#include "ldm/core/text.h"
 #include "ldm/io/hash.h"
 #include "ldm/io/safetensors.h"
 #include "ldm/io/weights_index.h"
@@ -76,17 +77,19 @@ Updates updates_of(const Tensors& tensors, double scale = 1.0, const Metadata& m
                    bool partial = false) {
   const test::TempDir dir;
   write(dir / "some.safetensors", tensors, metadata);
-  Updates updates;
-  match_loras({{{dir / "some.safetensors", scale}}, partial}, Model().modules(), updates);
-  return updates;
+  const Model model;
+  LoraMatcher matcher(model.modules());
+  const LoraRequest request{{{dir / "some.safetensors", scale}}, partial};
+  matcher.match(request);
+  return matcher.updates(request);
 }
 
 /// The one change of a weight.
 at::Tensor change(const Updates& updates, const std::string& component, const std::string& key,
                   at::IntArrayRef shape) {
-  const std::vector<LowRankUpdate>& list = updates.at(component).at(key);
+  const std::vector<WeightUpdate>& list = updates.at(component).at(key);
   REQUIRE(list.size() == 1);
-  return low_rank_change(list.front(), shape);
+  return weight_change(list.front(), shape) * list.front().strength;
 }
 
 Error refused(const Tensors& tensors, bool partial = false) {
@@ -204,10 +207,9 @@ TEST_CASE("weights are W + the changes of all files, in fp32 before they are rou
   const std::string name = std::string("unet.") + kQuery;
   const std::string layer = name.substr(0, name.size() - 7);
   write(dir / "a.safetensors", pair(layer + ".lora_B.weight", layer + ".lora_A.weight"), {});
-  Updates updates;
-  const std::vector<LoraUse> uses =
-      match_loras({{{dir / "a.safetensors", 0.25}, {dir / "a.safetensors", -2.0}}, false},
-                  model.modules(), updates);
+  LoraMatcher matcher(model.modules());
+  const LoraRequest request{{{dir / "a.safetensors", 0.25}, {dir / "a.safetensors", -2.0}}, false};
+  const std::vector<LoraUse> uses = matcher.match(request);
   REQUIRE(uses.size() == 2);
   CHECK(uses[1].name == "a.safetensors");
   CHECK(uses[1].sha256 == sha256_file(dir / "a.safetensors"));
@@ -217,7 +219,7 @@ TEST_CASE("weights are W + the changes of all files, in fp32 before they are rou
   execution.dtype = at::kBFloat16;
   execution.threads = 2;
   load_weights(*model.unet, files, bind_weights(*model.unet, files, key_map("unet")), execution,
-               updates.at("unet"));
+               matcher.updates(request).at("unet"));
   for (const auto& item : model.unet->named_parameters()) {
     at::Tensor expected = base.at(item.key()).to(at::kFloat);
     if (item.key() == kQuery) {
@@ -243,12 +245,12 @@ TEST_CASE(
   const std::string known = "lora_unet_down_blocks_0_attentions_0_proj_in";
   Tensors tensors = pair(known + ".lora_up.weight", known + ".lora_down.weight");
   tensors["lora_unet_down_blocks_7_attentions_0_proj_in.alpha"] = at::full({}, 1.0);
-  tensors["lora_unet_something.hada_w1_a"] = random({8, 2}, 3);
+  tensors["lora_unet_something.oft_blocks"] = random({8, 2}, 3);
   const Error error = refused(tensors);
   CHECK(error.exit_code() == 4);
-  CHECK_THAT(error.message(), Contains("2 of 4 tensors match nothing") && Contains("hada_w1_a") &&
+  CHECK_THAT(error.message(), Contains("2 of 4 tensors match nothing") && Contains("oft_blocks") &&
                                   Contains("down_blocks_7"));
-  CHECK_THAT(error.hint(), Contains("LoHa"));
+  CHECK_THAT(error.hint(), Contains("OFT is not read"));
   std::vector<std::string> warnings;
   set_log_sink([&warnings](const LogEvent& event) { warnings.push_back(event.message); });
   CHECK(updates_of(tensors, 1.0, {}, true)["unet"].size() == 1);
@@ -275,12 +277,79 @@ TEST_CASE("a damaged LoRA is a model error") {
   tensors[known + ".lora_B.weight"].view({-1})[3] = std::numeric_limits<float>::quiet_NaN();
   const test::TempDir dir;
   write(dir / "nan.safetensors", tensors, {});
-  Updates updates;
-  match_loras({{{dir / "nan.safetensors", 1.0}}, false}, Model().modules(), updates);
-  CHECK_THROWS_AS(low_rank_change(updates.at("unet").at(kQuery).front(), {8, 8}), Error);
+  CHECK_THROWS_AS(weight_change(updates_of(tensors).at("unet").at(kQuery).front(), {8, 8}), Error);
   tensors = pair(known + ".lora_B.weight", known + ".lora_A.weight");
   tensors[known + ".alpha"] = at::full({}, std::numeric_limits<float>::infinity());
   CHECK(refused(tensors).exit_code() == 4);
+}
+
+/// The tensors "CASE:name" of scripts/goldens/lora.py.
+Tensors tensors_of(const test::Golden& golden, const std::string& name) {
+  Tensors tensors;
+  for (const auto& [key, tensor] : golden.tensors) {
+    if (key.rfind(name + ":", 0) == 0) tensors[key.substr(name.size() + 1)] = tensor;
+  }
+  REQUIRE_FALSE(tensors.empty());
+  return tensors;
+}
+
+TEST_CASE("LoHa, LoKr, Tucker's forms and whole differences change weights as published",
+          "[golden]") {
+  const test::Golden golden("lora");
+  int cases = 0;
+  for (const auto& [key, layer] : golden.metadata) {
+    if (key.rfind("case.", 0) != 0) continue;
+    const std::string name = key.substr(5);
+    INFO(name);
+    const bool conv = layer.ends_with("conv1");
+    const Updates updates = updates_of(tensors_of(golden, name));
+    const at::Tensor expected = golden.at("change." + name);
+    test::expect_close(change(updates, "unet", conv ? kConv : kQuery, expected.sizes()), expected,
+                       1e-5);
+    ++cases;
+  }
+  CHECK(cases == 9);
+}
+
+TEST_CASE("DoRA sets the norms of rows or columns, by its strength", "[golden]") {
+  const test::Golden golden("lora");
+  for (const std::string name : {"dora_out", "dora_in"}) {
+    INFO(name);
+    const Updates updates = updates_of(tensors_of(golden, name), 0.5);
+    at::Tensor weight = golden.at(name + ".weight").clone();
+    apply_update(updates.at("unet").at(kConv).front(), weight);
+    test::expect_close(weight, golden.at(name + ".merged"), 1e-5);
+  }
+}
+
+TEST_CASE("differences of biases and norms go to their own parameters") {
+  const std::string conv = "lora_unet_down_blocks_0_resnets_0_conv1";
+  const std::string norm = "lora_unet_down_blocks_0_resnets_0_norm1";
+  Tensors tensors = {{conv + ".diff", random({8, 8, 3, 3}, 1)},
+                     {conv + ".diff_b", random({8}, 2)},
+                     {norm + ".w_norm", random({8}, 3)},
+                     {norm + ".b_norm", random({8}, 4)}};
+  const Updates updates = updates_of(tensors);
+  const auto changed = [&](const char* key, std::uint64_t seed) {
+    test::expect_close(change(updates, "unet", cat("down_blocks.0.resnets.0.", key), {8}),
+                       random({8}, seed), 1e-6);
+  };
+  changed("conv1.bias", 2);
+  changed("norm1.weight", 3);
+  changed("norm1.bias", 4);
+  CHECK(updates.at("unet").size() == 4);
+  tensors[norm + ".w_norm"] = random({9}, 3);
+  CHECK_THAT(refused(tensors).message(), Contains("w_norm [9] for a weight [8]"));
+}
+
+TEST_CASE("a LoRA of another family is refused by shape before anything is merged") {
+  const std::string layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";
+  const Error error = refused({{layer + ".lora_up.weight", random({8, 2}, 1)},
+                               {layer + ".lora_down.weight", random({2, 1024}, 2)}});
+  CHECK(error.exit_code() == 4);
+  CHECK_THAT(error.message(), Contains("[8, 2] · [2, 1024] for a weight [8, 8]"));
+  CHECK_THAT(refused({{layer + ".hada_w1_a", random({8, 2}, 1)}}).message(),
+             Contains("without their other half"));
 }
 
 }  // namespace ldm

@@ -117,14 +117,14 @@ TEST_CASE("the exported LoRA matches the model it was learned for, with its alph
   CHECK(source->find("text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight") !=
         nullptr);
   const DenoiserModel model = test::tiny_denoiser();
-  std::map<std::string, WeightUpdates> updates;
-  const std::vector<LoraUse> uses = match_loras(
-      {{{folder, 1.0}}, false},
-      {{"unet", model.unet.get()}, {"text_encoder", model.text_encoder.get()}}, updates);
+  LoraMatcher matcher({{"unet", model.unet.get()}, {"text_encoder", model.text_encoder.get()}});
+  const LoraRequest request{{{folder, 1.0}}, false};
+  const std::vector<LoraUse> uses = matcher.match(request);
+  const auto updates = matcher.updates(request);
   CHECK(uses.at(0).layers * 2 == source->size());
   const std::string name = "down_blocks.1.resnets.0.conv1";
-  const LowRankUpdate& update = updates.at("unet").at(name + ".weight").front();
-  CHECK(update.scale == 3.0);
+  const WeightUpdate& update = updates.at("unet").at(name + ".weight").front();
+  CHECK(update.factor == 3.0);
   const TensorMap learned = read_tensors(file);
   CHECK(learned.at(cat("unet.", name, ".lora_A.weight")).sizes() == at::IntArrayRef({2, 8, 3, 3}));
 }

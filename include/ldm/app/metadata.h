@@ -12,7 +12,7 @@
 #include "ldm/core/execution_request.h"
 #include "ldm/io/png.h"
 #include "ldm/loading/controlnet_choice.h"
-#include "ldm/loading/lora_request.h"
+#include "ldm/loading/embedding_request.h"
 #include "ldm/pipeline/pipeline.h"
 
 namespace ldm::app {
@@ -35,7 +35,7 @@ struct RunFacts {
   std::string depth_sha256;         ///< empty without one
   std::string init_latents_sha256;  ///< empty without one
   std::string asked_dtype;          ///< empty where the machine decides
-  std::vector<LoraUse> loras;
+  std::vector<EmbeddingUse> embeddings;
   std::vector<ControlNetUse> controlnets;
   std::vector<std::string> control_image_sha256;  ///< one a ControlNet
   std::map<std::string, std::string> weights;  ///< SHA-256 by component; empty before they are read
@@ -47,8 +47,8 @@ struct RunFacts {
 /// paths are left out.
 nlohmann::ordered_json request_json(const Plan& plan);
 
-/// The LoRAs of a run: name, SHA-256 and scale of each.
-nlohmann::ordered_json loras_json(const RunFacts& facts);
+/// The LoRAs of a plan: name, SHA-256 and scale of each.
+nlohmann::ordered_json loras_json(const Plan& plan);
 
 /// The ControlNets of a run: name and scale of each.
 nlohmann::ordered_json controlnets_json(const RunFacts& facts);

@@ -15,7 +15,9 @@ struct Options {
   std::optional<std::string> model;
   std::optional<std::string> vae;
   std::optional<std::vector<std::string>> lora;
+  std::optional<std::string> lora_dir;
   std::optional<bool> lora_partial;
+  std::optional<std::vector<std::string>> embedding;
   std::optional<std::vector<std::string>> controlnet;
   std::optional<std::int64_t> class_label;
   std::optional<std::uint64_t> seed;

@@ -8,6 +8,9 @@
 
 namespace ldm::app {
 
+/// A LoRA's name and scale, and what of it the model has a place for.
+std::string lora_text(const LoraUse& lora);
+
 /// A run's plan for people, as --dry-run prints it; no final newline.
 std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::path>& outputs);
 

@@ -10,6 +10,7 @@
 #include "ldm/app/options.h"
 #include "ldm/io/png.h"
 #include "ldm/loading/controlnet_choice.h"
+#include "ldm/loading/embedding_request.h"
 #include "ldm/loading/lora_request.h"
 #include "ldm/pipeline/stage_hashes.h"
 
@@ -27,6 +28,7 @@ struct RecordedPicture {
   std::string vae;                           ///< empty for the model's own
   std::map<std::string, std::string> files;  ///< SHA-256 by setting, as `recorded_files` name it
   std::vector<LoraUse> loras;
+  std::vector<EmbeddingUse> embeddings;
   std::vector<ControlNetUse> controlnets;
   std::vector<std::string> control_image_sha256;
   std::map<std::string, std::string> weights;      ///< SHA-256 by component

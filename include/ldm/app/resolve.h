@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "ldm/app/inputs.h"
 #include "ldm/app/options.h"
 #include "ldm/core/execution_request.h"
 #include "ldm/loading/controlnet_choice.h"
+#include "ldm/loading/embedding_request.h"
 #include "ldm/loading/lora_request.h"
 #include "ldm/loading/model_files.h"
 #include "ldm/pipeline/request.h"
@@ -25,8 +27,12 @@ void fill_defaults(Options& options, const GenerationDefaults& model);
 /// Options and inputs in the pipeline's words; `options` as `fill_defaults` left them, with a seed.
 Request make_request(const Options& options, const Inputs& inputs);
 ExecutionRequest make_execution_request(const Options& options);
-/// What --lora says: each FILE or FILE:SCALE; a file that has such a name is meant first.
-LoraRequest make_lora_request(const Options& options);
+/// What --lora says: each FILE or FILE:SCALE; a file that has such a name is meant first. Then the
+/// LoRAs that a weighted prompt names, from the folder of --lora-dir. Throws Error::input for a
+/// name that is no file there.
+LoraRequest make_lora_request(const Options& options, std::string_view prompt = {});
+/// What --embedding says: each FILE or FILE:WORD; a file that has such a name is meant first.
+std::vector<EmbeddingChoice> make_embedding_choices(const Options& options);
 
 /// What --controlnet says, in the same form.
 std::vector<ControlNetChoice> make_controlnet_choices(const Options& options);

@@ -76,6 +76,8 @@ class Lazy : public LazyModule {
   }
   /// The module whether or not its weights are there: for its configuration.
   const Module& bare() const { return *module_; }
+  /// Gives the module vectors that are no part of its files.
+  void learn(const at::Tensor& vectors) { module_->learn(vectors); }
 
  private:
   std::shared_ptr<Module> module_;

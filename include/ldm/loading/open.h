@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ldm/core/execution_request.h"
-#include "ldm/loading/lora_request.h"
+#include "ldm/loading/embedding_request.h"
 #include "ldm/loading/model_files.h"
 
 namespace ldm {
@@ -27,13 +27,14 @@ using LoadObserver = std::function<void(const LoadInfo&)>;
 /// Makes ready to compute with a model: checks every config and every tensor's name and shape of
 /// all components, and picks device and dtype. Weights are read later, when a stage first needs
 /// them; `on_load` then hears of it. Throws Error::model listing all that is missing, unexpected or
-/// mis-shaped, in the model or in a LoRA, Error::usage for a device or dtype that cannot be had.
+/// mis-shaped, in the model or in a textual inversion, Error::usage for a device or dtype that
+/// cannot be had.
 std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionRequest& execution,
                                             LoadObserver on_load = {},
-                                            const LoraRequest& loras = {});
+                                            const std::vector<EmbeddingChoice>& embeddings = {});
 
-/// The LoRAs that it was opened with, in their order.
-std::vector<LoraUse> loras_in_use(const Components& components);
+/// The textual inversions that it was opened with, in their order.
+std::vector<EmbeddingUse> embeddings_in_use(const Components& components);
 
 /// What `open_components` decided.
 ExecutionSummary execution_summary(const Components& components);

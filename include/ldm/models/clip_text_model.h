@@ -31,6 +31,7 @@ struct CLIPTextModelImpl : TextEncoderImpl {
   }
   std::int64_t hidden_size() const override { return config.hidden_size; }
   std::int64_t vocabulary() const override { return config.vocab_size; }
+  void learn(const at::Tensor& vectors) override;
   std::int64_t max_positions() const override { return config.max_position_embeddings; }
 
   /// [B, N, hidden_size] before the final LayerNorm, after the first `layers` layers (0: the

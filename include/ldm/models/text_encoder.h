@@ -21,6 +21,10 @@ struct TextEncoderImpl : torch::nn::Module {
   virtual std::int64_t vocabulary() const = 0;
   /// The id that stands for "no condition" in guidance, where one does (a null class).
   virtual std::optional<std::int64_t> null_id() const { return std::nullopt; }
+  /// Makes ids from vocabulary() on stand for `vectors` [n, width] fp32 in place of rows of the
+  /// embedding (textual inversion). Error::usage for encoders that cannot, Error::model for vectors
+  /// of another width, naming it.
+  virtual void learn(const at::Tensor& vectors);
   /// The longest sequence it takes.
   virtual std::int64_t max_positions() const = 0;
 };

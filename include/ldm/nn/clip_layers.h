@@ -23,7 +23,8 @@ struct CLIPLayerSizes {
   double layer_norm_eps = 1e-5;
 };
 
-/// Token plus learned position embedding. ids [B, N] int64 → [B, N, D].
+/// Token plus learned position embedding. ids [B, N] int64 → [B, N, D]. Ids beyond the token table
+/// are rows of `learned`.
 struct CLIPTextEmbeddingsImpl : torch::nn::Module {
   CLIPTextEmbeddingsImpl(std::int64_t vocab_size, std::int64_t max_positions,
                          std::int64_t hidden_size);
@@ -31,6 +32,7 @@ struct CLIPTextEmbeddingsImpl : torch::nn::Module {
 
   Embedding token_embedding{nullptr};
   Embedding position_embedding{nullptr};
+  at::Tensor learned;  ///< [n, D], or undefined; no parameter of the model
 };
 TORCH_MODULE(CLIPTextEmbeddings);
 

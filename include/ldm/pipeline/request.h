@@ -8,6 +8,7 @@
 
 #include "ldm/io/grey_image.h"
 #include "ldm/io/image.h"
+#include "ldm/loading/lora_request.h"
 #include "ldm/pipeline/request_parts.h"
 #include "ldm/pipeline/steering_request.h"
 #include "ldm/schedulers/schedule_choice.h"
@@ -45,6 +46,7 @@ struct Request {
   PromptSyntax prompt_syntax = PromptSyntax::kPlain;
   PromptWeighting prompt_weighting = PromptWeighting::kMeanRestoring;
   LongPrompt long_prompt = LongPrompt::kTruncate;
+  LoraRequest loras;                        ///< merged into the weights before they are used
   std::shared_ptr<const Image> init_image;  ///< img2img when set
   /// 0…1, img2img and inpainting; by default 0.8, and 1 with a mask.
   std::optional<double> strength;
@@ -102,6 +104,7 @@ struct Plan {
   Request request;                             ///< sampler, size and batch filled in
   std::vector<PromptTimeline> prompts = {{}};  ///< one, or those that AND joins
   PromptTimeline negative_prompt;
+  std::vector<LoraUse> loras;     ///< in the order of the request
   std::vector<int> chunks = {1};  ///< of the longest prompt at each UNet call; one: always so
   std::vector<std::int64_t> heatmap_tokens;  ///< positions in the prompt's ids; empty: no heat map
   std::string scheduler_class;               ///< diffusers' class name of the sampler

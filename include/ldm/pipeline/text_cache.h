@@ -18,6 +18,8 @@ class TextCache {
  public:
   TextCache();
   ~TextCache();
+  TextCache(TextCache&&) noexcept;
+  TextCache& operator=(TextCache&&) noexcept;
 
   /// The embedding of `ids` without its last `clip_skip` layers, from `encode` where it is not
   /// here.

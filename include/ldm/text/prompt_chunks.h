@@ -35,6 +35,11 @@ struct LearnedWord {
   std::size_t vectors = 1;
 };
 
+/// Of words with their numbers of vectors, one after the other from `first_id` on. Error::usage for
+/// a word that is empty, has blanks around it or is given twice (in any case).
+void add_learned_word(std::vector<LearnedWord>& words, const std::string& word, std::size_t vectors,
+                      std::int64_t first_id);
+
 /// Makes tokens of prompts, learned words among them.
 class PromptReader {
  public:

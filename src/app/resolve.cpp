@@ -15,6 +15,7 @@
 #include "ldm/app/picture_options.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/pipeline/compat.h"
 
 namespace ldm::app {
 namespace {
@@ -95,6 +96,18 @@ PromptWeighting weighting_of(const Options& options) {
                                                : PromptWeighting::kMeanRestoring;
 }
 
+/// What another program does with prompts that were not said to be read otherwise.
+Options compat_defaults(const Options& options) {
+  Options defaults;
+  if (!options.compat) return defaults;
+  const Compat& compat = find_compat(*options.compat);
+  if (compat.long_prompt == LongPrompt::kChunk) defaults.long_prompt = "chunk";
+  if (is_weighted(options) && compat.weighting == PromptWeighting::kComfyUI) {
+    defaults.prompt_weighting = "comfyui";
+  }
+  return defaults;
+}
+
 }  // namespace
 
 Options with_config_file(const Options& command_line) {
@@ -117,6 +130,7 @@ void fill_defaults(Options& options, const GenerationDefaults& model) {
   const int listed = schedule_choice(options).listed_steps();
   if (listed > 0) defaults.steps = listed;
   fill_unset(options, defaults);
+  fill_unset(options, compat_defaults(options));
   fill_unset(options, built_in_defaults());
   throw_problems(check_size(options.width, options.height));
 }

@@ -65,7 +65,8 @@ class Factors {
       second = at::matmul(read(Role::kKron2A), read(Role::kKron2B).flatten(1));
     }
     while (first.dim() < second.dim()) first = first.unsqueeze(-1);
-    return at::kron(first, second);
+    // ATen's kron views its product, whose strides follow its factors'.
+    return at::kron(first.contiguous(), second.contiguous());
   }
 
   const WeightUpdate& update_;

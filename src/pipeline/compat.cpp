@@ -15,12 +15,16 @@ constexpr std::array kCompat = {
            NoiseSource::kTorchCpu, LevelStyle::kPublicClass, "", false},
     Compat{"a1111",
            "noise of torch's GPU generator (Philox), even levels from the last timestep to 0 with "
-           "fractional timesteps, Brownian noise for dpmpp-2m-sde, first noise times sigma_max",
-           NoiseSource::kPhilox, LevelStyle::kKDiffusion, "leading", false},
+           "fractional timesteps, Brownian noise for dpmpp-2m-sde, first noise times sigma_max, long "
+           "prompts in chunks, weights restoring the mean",
+           NoiseSource::kPhilox, LevelStyle::kKDiffusion, "leading", false,
+           PromptWeighting::kMeanRestoring, LongPrompt::kChunk},
     Compat{"comfyui",
            "noise of torch's CPU generator, even levels from the last timestep to 0 with whole "
-           "timesteps, Brownian noise for dpmpp-2m-sde, first noise times sqrt(sigma_max^2 + 1)",
-           NoiseSource::kTorchCpu, LevelStyle::kComfy, "leading", false},
+           "timesteps, Brownian noise for dpmpp-2m-sde, first noise times sqrt(sigma_max^2 + 1), long "
+           "prompts in chunks, weights away from the empty prompt",
+           NoiseSource::kTorchCpu, LevelStyle::kComfy, "leading", false, PromptWeighting::kComfyUI,
+           LongPrompt::kChunk},
     Compat{
         "compvis",
         "noise of torch's GPU generator (Philox), timesteps spaced leading, ddim and pndm ending "
@@ -36,12 +40,14 @@ std::vector<std::string> compat_names() {
   return names;
 }
 
-const Compat& compat_of(const Request& request) {
+const Compat& find_compat(std::string_view name) {
   for (const Compat& row : kCompat) {
-    if (request.compat == row.name) return row;
+    if (name == row.name) return row;
   }
-  throw Error::usage(cat("unknown --compat \"", escape_control(request.compat), "\""),
-                     did_you_mean(request.compat, compat_names()));
+  throw Error::usage(cat("unknown --compat \"", escape_control(name), "\""),
+                     did_you_mean(name, compat_names()));
 }
+
+const Compat& compat_of(const Request& request) { return find_compat(request.compat); }
 
 }  // namespace ldm

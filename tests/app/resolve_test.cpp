@@ -5,6 +5,7 @@
 #include "ldm/app/inputs.h"
 #include "ldm/app/output_paths.h"
 #include "ldm/core/error.h"
+#include "ldm/core/text.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 
@@ -102,6 +103,30 @@ TEST_CASE("defaults: command line, then the model's, then the program's") {
   CHECK(bare.guidance_scale == 7.5);
   CHECK(!bare.width);
   CHECK(!bare.sampler);
+}
+
+TEST_CASE("another program's prompts are read as it reads them, unless said otherwise") {
+  const auto resolved = [](const char* compat, bool weighted) {
+    Options options;
+    options.compat = compat;
+    if (weighted) options.prompt_syntax = "weighted";
+    fill_defaults(options, {});
+    return options;
+  };
+  CHECK(*resolved("comfyui", true).prompt_weighting == "comfyui");
+  CHECK(*resolved("comfyui", false).prompt_weighting == "mean-restoring");
+  CHECK(*resolved("a1111", true).prompt_weighting == "mean-restoring");
+  CHECK(*resolved("a1111", false).long_prompt == "chunk");
+  CHECK(*resolved("comfyui", false).long_prompt == "chunk");
+  CHECK(*resolved("compvis", true).long_prompt == "truncate");
+  Options said;
+  said.compat = "comfyui";
+  said.prompt_syntax = "weighted";
+  said.prompt_weighting = "plain";
+  said.long_prompt = "error";
+  fill_defaults(said, {});
+  CHECK(*said.prompt_weighting == "plain");
+  CHECK(*said.long_prompt == "error");
 }
 
 TEST_CASE("an init image decides the size and turns off the model's rescale") {

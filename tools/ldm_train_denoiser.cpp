@@ -1,6 +1,7 @@
 // ldm-train-denoiser CONFIG.json [--resume]: learns a denoiser (and its text encoder) from
 // captioned pictures in the latents of a frozen autoencoder.
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
 
 #include <algorithm>
@@ -22,7 +23,10 @@ using namespace ldm;
 
 /// A picture of each prompt, seeds 0, 1, ….
 Image draw_samples(const train::DenoiserTask& task, const train::SamplesConfig& samples) {
-  Pipeline pipeline(open_components(task.model_files(), ExecutionRequest{}));
+  // The process' threads are set by how the run was started, and the run goes on with them.
+  ExecutionRequest execution;
+  execution.threads = at::get_num_threads();
+  Pipeline pipeline(open_components(task.model_files(), execution));
   std::vector<at::Tensor> pictures;
   for (const std::string& prompt : samples.prompts) {
     Request request;

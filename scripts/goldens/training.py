@@ -152,7 +152,26 @@ def make_denoiser(out: dict, prediction_type: str) -> None:
     run(out, prediction_type, {"text_encoder": text, "unet": unet}, loss_of)
 
 
+def make_muon(out: dict) -> None:
+    """Five steps of torch.optim.Muon with given gradients, at rates 1, 1/2, 1/3 ..."""
+    for number, (name, shape) in enumerate({"wide": (6, 40), "tall": (40, 6),
+                                            "square": (8, 8)}.items()):
+        start = randn(*shape, seed=700 + number)
+        gradients = torch.stack([randn(*shape, seed=800 + 10 * number + i) for i in range(5)])
+        value = torch.nn.Parameter(start.clone())
+        muon = torch.optim.Muon([value], lr=0.05, weight_decay=0.02, momentum=0.95,
+                                adjust_lr_fn="match_rms_adamw")
+        for step, gradient in enumerate(gradients):
+            muon.param_groups[0]["lr"] = 0.05 / (step + 1)
+            value.grad = gradient.clone()
+            muon.step()
+        out.update({f"{name}.start": start, f"{name}.gradients": gradients, f"{name}.end": value})
+
+
 def make() -> None:
+    muon: dict[str, torch.Tensor] = {}
+    make_muon(muon)
+    save("muon", muon)
     out: dict[str, torch.Tensor] = {}
     make_kl(out)
     make_vq(out)

@@ -18,6 +18,7 @@
 #include "ldm/models/vq_model.h"
 #include "ldm/train/draws.h"
 #include "ldm/train/process_group.h"
+#include "ldm/train/start_model.h"
 
 namespace ldm::train {
 namespace {
@@ -89,6 +90,15 @@ models::NLayerDiscriminator make_discriminator(const RunConfig& config,
   return discriminator;
 }
 
+/// What decides the latents wants no gradient from here on.
+void freeze_encoder(torch::nn::Module& autoencoder) {
+  for (const auto& item : autoencoder.named_parameters()) {
+    const std::string& key = item.key();
+    if (key.starts_with("encoder.") || key.starts_with("quant_conv."))
+      at::Tensor(item.value()).requires_grad_(false);
+  }
+}
+
 }  // namespace
 
 struct AutoencoderTask::Parts {
@@ -96,6 +106,7 @@ struct AutoencoderTask::Parts {
   std::shared_ptr<models::AutoencoderImpl> model;
   std::uint64_t seed = 0;
   AutoencoderLossConfig loss;
+  bool frozen_encoder = false;
   PictureSource pictures;
   RunPlace place;
   std::unique_ptr<CodebookTraining> codebook;
@@ -163,7 +174,17 @@ AutoencoderTask::AutoencoderTask(const ComponentFiles& description,
   parts_->perceptual = open_perceptual(config, parts_->perceptual_section, place.device);
   parts_->discriminator_section = read_section<DiscriminatorConfig>(config, "discriminator");
   parts_->discriminator = make_discriminator(config, parts_->discriminator_section, place.device);
-  if (auto* vq = dynamic_cast<models::VQModelImpl*>(parts_->model.get())) {
+  auto* vq = dynamic_cast<models::VQModelImpl*>(parts_->model.get());
+  parts_->frozen_encoder = read_section<StartConfig>(config, "start").freeze_encoder;
+  if (parts_->frozen_encoder) {
+    if (vq != nullptr) {
+      throw Error::input(cat(config.source,
+                             ": /start: freeze_encoder: not for a VQModel, whose "
+                             "codes move with its codebook"));
+    }
+    freeze_encoder(*parts_->model);
+  }
+  if (vq != nullptr) {
     parts_->codebook = std::make_unique<CodebookTraining>(
         vq->quantize, read_section<CodebookConfig>(config, "codebook"), parts_->seed, place.group,
         fine_tune);
@@ -181,7 +202,8 @@ std::vector<Task::Phase> AutoencoderTask::phases() {
   for (const auto& item : parts_->model->named_parameters()) {
     const bool averaged = parts_->codebook && !parts_->codebook->learned_by_gradient() &&
                           item.key() == "quantize.embedding.weight";
-    if (!averaged) phase.parameters.push_back({item.key(), item.value()});
+    if (!averaged && item.value().requires_grad())
+      phase.parameters.push_back({item.key(), item.value()});
   }
   if (!parts_->discriminator) return {phase};
   Phase second{"discriminator", {}, parts_->discriminator_section.learning_rate_factor};
@@ -275,7 +297,8 @@ double AutoencoderTask::measure_scaling_factor() const {
 void AutoencoderTask::export_model(const std::filesystem::path& folder) {
   nlohmann::json config = parts_->description.config;
   config["_class_name"] = parts_->description.class_name;
-  config["scaling_factor"] = measure_scaling_factor();
+  // Latents that do not change keep the scale that denoisers know them by.
+  if (!parts_->frozen_encoder) config["scaling_factor"] = measure_scaling_factor();
   write_file_atomic(folder / "config.json", std::string_view(config.dump(2) + "\n"),
                     IfExists::kReplace);
   TensorWriteOptions options;

@@ -80,7 +80,7 @@ AdamW make_optimizer(const torch::nn::Module& network, double learning_rate) {
   std::vector<NamedParameter> parameters;
   for (const auto& item : network.named_parameters())
     parameters.push_back({item.key(), item.value()});
-  AdamWConfig config;
+  OptimizerConfig config;
   config.learning_rate = learning_rate;
   return {std::move(parameters), config};
 }

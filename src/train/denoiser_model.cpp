@@ -11,7 +11,6 @@
 #include "ldm/loading/component_factory.h"
 #include "ldm/loading/load_module.h"
 #include "ldm/loading/single_file.h"
-#include "ldm/nn/init.h"
 #include "ldm/train/start_model.h"
 
 namespace ldm::train {
@@ -125,11 +124,11 @@ class ModelSection {
 };
 
 /// Weights from the files where there are any, else random ones.
-void fill(torch::nn::Module& module, const ComponentFiles& files, std::uint64_t seed) {
+void fill(torch::nn::Module& module, const ComponentFiles& files, const RunConfig& config) {
   if (files.weights) {
     load_for_training(module, files);
   } else {
-    nn::initialize(module, seed);
+    fill_for_training(module, config);
   }
 }
 
@@ -151,18 +150,17 @@ DenoiserModel start_denoiser(const RunConfig& config) {
   }
   const auto learns = section.find("train_text_encoder");
   if (learns != section.end()) read_field(*learns, model.train_text_encoder, where);
-  const auto seed = static_cast<std::uint64_t>(config.run.seed);
   for (const char* name : {"unet", "vae"}) {
     if (model.files.find(name) == nullptr) throw Error::input(cat(where, ": no ", name));
   }
   model.unet = make_denoiser(model.files.component("unet"));
-  fill(*model.unet, model.files.component("unet"), seed);
+  fill(*model.unet, model.files.component("unet"), config);
   model.vae = make_autoencoder(model.files.component("vae"));
-  fill(*model.vae, model.files.component("vae"), seed);
+  fill(*model.vae, model.files.component("vae"), config);
   for (at::Tensor& parameter : model.vae->parameters()) parameter.requires_grad_(false);
   if (const ComponentFiles* text = model.files.find("text_encoder")) {
     model.text_encoder = make_text_encoder(*text);
-    fill(*model.text_encoder, *text, seed);
+    fill(*model.text_encoder, *text, config);
     for (at::Tensor& parameter : model.text_encoder->parameters()) {
       parameter.requires_grad_(model.train_text_encoder);
     }

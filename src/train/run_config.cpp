@@ -82,7 +82,7 @@ RunConfig read_run_config(const std::string& path, const std::vector<std::string
     throw error.with_code(ErrorCode::kInput);
   }
   if (!config.document.is_object()) throw Error::input(cat(path, ": expected a JSON object"));
-  std::vector<std::string> known = {"run", "optimizer", "schedule"};
+  std::vector<std::string> known = {"run", "start", "optimizer", "schedule"};
   known.insert(known.end(), sections.begin(), sections.end());
   for (const auto& item : config.document.items()) {
     if (std::find(known.begin(), known.end(), item.key()) == known.end() &&
@@ -92,7 +92,7 @@ RunConfig read_run_config(const std::string& path, const std::vector<std::string
     }
   }
   config.run = read_section<RunSettings>(config, "run");
-  config.optimizer = read_section<AdamWConfig>(config, "optimizer");
+  config.optimizer = read_section<OptimizerConfig>(config, "optimizer");
   config.schedule = read_section<ScheduleConfig>(config, "schedule");
   return config;
 }

@@ -1,10 +1,13 @@
 #include "ldm/train/start_model.h"
 
+#include <c10/core/GradMode.h>
+
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/component_factory.h"
 #include "ldm/loading/load_module.h"
 #include "ldm/loading/single_file.h"
+#include "ldm/models/autoencoder_kl.h"
 #include "ldm/nn/init.h"
 
 namespace ldm::train {
@@ -20,7 +23,46 @@ ComponentFiles description_of(const nlohmann::json& section, const std::string& 
   return {name, class_name->get<std::string>(), section, where, nullptr};
 }
 
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+/// The last layers of ResNet blocks and of transformers.
+void zero_residuals(torch::nn::Module& module) {
+  for (const auto& item : module.named_modules("", /*include_self=*/false)) {
+    if (ends_with(item.key(), ".conv2") || ends_with(item.key(), ".proj_out")) {
+      nn::zero(*item.value());
+    }
+  }
+}
+
+/// Makes the posterior's deviation a constant; `layer` gives means and log variances.
+void set_log_variance(nn::Conv2dImpl& layer, double value) {
+  const c10::AutoGradMode no_grad(false);
+  const std::int64_t half = layer.weight.size(0) / 2;
+  layer.weight.narrow(0, half, half).zero_();
+  layer.bias.narrow(0, half, half).fill_(value);
+}
+
 }  // namespace
+
+void StartConfig::validate(const std::string& where) const {
+  if (posterior_log_variance < -30 || posterior_log_variance > 20) {
+    throw Error::input(
+        cat(where, ": /posterior_log_variance: ", posterior_log_variance, " is not in -30 … 20"));
+  }
+}
+
+void fill_for_training(torch::nn::Module& module, const RunConfig& config) {
+  const auto start = read_section<StartConfig>(config, "start");
+  nn::initialize(module, static_cast<std::uint64_t>(config.run.seed));
+  if (start.zero_residuals) zero_residuals(module);
+  auto* autoencoder = dynamic_cast<models::AutoencoderKLImpl*>(&module);
+  if (autoencoder == nullptr || start.posterior_log_variance == 0) return;
+  set_log_variance(
+      autoencoder->quant_conv ? *autoencoder->quant_conv : *autoencoder->encoder->conv_out,
+      start.posterior_log_variance);
+}
 
 void load_for_training(torch::nn::Module& module, const ComponentFiles& files) {
   const WeightBinding binding = bind_weights(module, *files.weights, key_map(files.class_name));
@@ -41,7 +83,7 @@ StartModel start_autoencoder(const RunConfig& config) {
   }
   start.description = description_of(section, "vae", config.source + ": /model");
   start.autoencoder = make_autoencoder(start.description);
-  nn::initialize(*start.autoencoder, static_cast<std::uint64_t>(config.run.seed));
+  fill_for_training(*start.autoencoder, config);
   return start;
 }
 

@@ -73,7 +73,7 @@ class Loop {
         checkpoints_(fs::path(run_.output_dir) / "checkpoints", run_.keep_checkpoints),
         device_(place.device.type()) {
     for (const Task::Phase& phase : phases_) {
-      optimizers_.push_back(std::make_unique<AdamW>(phase.parameters, config.optimizer));
+      optimizers_.push_back(make_optimizer(phase.parameters, config.optimizer, group_));
       reducers_.push_back(std::make_unique<GradientReducer>(values_of(phase.parameters), group_));
     }
     if (run_.ema_decay > 0) {
@@ -161,7 +161,7 @@ class Loop {
         at::Tensor(parameter.value).requires_grad_(other == phase);
       }
     }
-    AdamW& optimizer = *optimizers_[phase];
+    Optimizer& optimizer = *optimizers_[phase];
     optimizer.zero_grad();
     const bool loss_finite = backward(phase);
     reducers_[phase]->finish();
@@ -270,7 +270,7 @@ class Loop {
   BatchShare share_;
   const LoopCallbacks& callbacks_;
   std::vector<Task::Phase> phases_;
-  std::vector<std::unique_ptr<AdamW>> optimizers_;
+  std::vector<std::unique_ptr<Optimizer>> optimizers_;
   std::vector<std::unique_ptr<GradientReducer>> reducers_;
   std::unique_ptr<Ema> ema_;
   LossScaler scaler_;

@@ -19,7 +19,8 @@ TEST_CASE("AdamW follows the paper's update") {
   at::Tensor value = at::randn({3, 4}, draw_for(0, "value", 0));
   at::Tensor expected = value.clone();
   value.requires_grad_(true);
-  const AdamWConfig config{.learning_rate = 0.1, .beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.05};
+  const OptimizerConfig config{
+      .learning_rate = 0.1, .beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.05};
   AdamW optimizer({{"w", value}}, config);
   at::Tensor average = at::zeros_like(expected), square = at::zeros_like(expected);
   for (int t = 1; t <= 5; ++t) {
@@ -50,7 +51,7 @@ TEST_CASE("AdamW leaves a parameter without a gradient alone") {
 }
 
 TEST_CASE("AdamW's fields have ranges") {
-  CHECK_THROWS_AS((AdamWConfig{.learning_rate = 0}).validate("x"), ldm::Error);
-  CHECK_THROWS_AS((AdamWConfig{.beta2 = 1}).validate("x"), ldm::Error);
-  CHECK_NOTHROW(AdamWConfig{}.validate("x"));
+  CHECK_THROWS_AS((OptimizerConfig{.learning_rate = 0}).validate("x"), ldm::Error);
+  CHECK_THROWS_AS((OptimizerConfig{.beta2 = 1}).validate("x"), ldm::Error);
+  CHECK_NOTHROW(OptimizerConfig{}.validate("x"));
 }

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "ldm/train/adamw.h"
+#include "ldm/train/optimizer.h"
 #include "ldm/train/tensor_map.h"
 
 namespace ldm::train {

@@ -7,8 +7,8 @@
 
 Every picture shows one, two or three copies of one object of configs/train/emoji_objects.tsv on a plain
 background of one of twelve colours, with a caption that says so. Objects have few sizes and stand on a
-grid of sixteenths of the side, the latents' grid of an f8 autoencoder at 128 pixels, so that an object looks
-the same to it wherever it stands. One pair of object and background
+grid of eighths of the side, every second latent of an f8 autoencoder at 128 pixels, so that an object looks
+the same to it, and to a denoiser's second level, wherever it stands. One pair of object and background
 in ten never occurs in the train split: those pairs make the heldout split and OUT/prompts.jsonl, so
 a model can be asked for what it has never seen. Which pairs these are depends on their names alone.
 
@@ -49,9 +49,9 @@ BACKGROUNDS = {
 }
 JITTER = 6  # of each background channel, either way
 
-COUNTS = {1: 0.75, 2: 0.15, 3: 0.10}
-POSITIONS = {"center": 0.60, "left": 0.10, "right": 0.10, "top": 0.10, "bottom": 0.10}
-SIZES = {"normal": 0.70, "small": 0.15, "large": 0.15}
+COUNTS = {1: 0.84, 2: 0.10, 3: 0.06}
+POSITIONS = {"center": 0.80, "left": 0.05, "right": 0.05, "top": 0.05, "bottom": 0.05}
+SIZES = {"normal": 0.80, "small": 0.10, "large": 0.10}
 PLACES = {"center": "", "left": " on the left", "right": " on the right", "top": " at the top",
           "bottom": " at the bottom"}
 
@@ -135,22 +135,25 @@ def attributes_of(pair, rng):
             "size": size}
 
 
+def even(cell):
+    return cell - cell % 2
+
+
 def boxes(attributes, rng):
     """The left upper corners of the copies and the side of the square each fills, in cells."""
     count, position, size = attributes["count"], attributes["position"], attributes["size"]
     extent = (EXTENT[count] if position == "center" else OFF_CENTER_EXTENT)[size]
-    middle, rest = (CELLS - extent) // 2, CELLS - extent
-    near, far = rng.randint(0, 1), rest - rng.randint(0, 1)
-    aside = rng.randint(-1, 1) if middle > 1 else 0
-    half = CELLS // 2
+    half, far = CELLS // 2, even(CELLS - extent)
+    # Of an odd middle both neighbours; else the middle itself.
+    low = even((CELLS - extent) // 2)
+    high = even((CELLS - extent) // 2 + 1)
+    across, down = rng.choice((low, high)), rng.choice((low, high))
     if count == 2:
-        gap = rng.randint(0, half - extent) // 2
-        return [(half - extent - gap, middle + aside), (half + gap, middle + aside)], extent
+        return [(even(half - extent), down), (half, down)], extent
     if count == 3:
-        return [(middle, half - extent), (half - extent, half), (half, half)], extent
-    corner = {"center": (middle + aside, middle + (rng.randint(-1, 1) if middle > 1 else 0)),
-              "left": (near, middle + aside), "right": (far, middle + aside),
-              "top": (middle + aside, near), "bottom": (middle + aside, far)}[position]
+        return [(low, even(half - extent)), (even(half - extent), half), (half, half)], extent
+    corner = {"center": (across, down), "left": (0, down), "right": (far, down),
+              "top": (across, 0), "bottom": (across, far)}[position]
     return [corner], extent
 
 
@@ -284,7 +287,7 @@ def prompts_of(objects, pairs):
 
 def describe(options, objects, pairs):
     return {
-        "format": "ldm-emoji-2", "seed": options.seed, "size": options.size,
+        "format": "ldm-emoji-3", "seed": options.seed, "size": options.size,
         "train": options.count, "heldout": options.heldout_count,
         "all_pairs": options.all_pairs,
         "font": {"file": pathlib.Path(options.font).name, "version": font_version(options.font),

@@ -4,7 +4,7 @@
 # Renders the data set, trains the autoencoder and the denoiser with the programs of this build and
 # the configs/train/*.json, trains a classifier on the data set, measures reconstructions and
 # prompt following, and leaves the fp16 model in WORK_FOLDER/default. Needs Debian's
-# fonts-noto-color-emoji, Python with Pillow and matplotlib, and several hours of CPU. A second call
+# fonts-noto-color-emoji, Python with Pillow and matplotlib, and about three hours of two cores. A second call
 # goes on where the first was stopped.
 set -euo pipefail
 
@@ -17,20 +17,21 @@ ninja -C "$root/build/release" ldm-gen ldm-convert ldm-train-autoencoder ldm-tra
 ninja -C "$root/build/release" ldm_mpi 2> /dev/null || true
 ln -sfn "$root/weights" weights
 
-# All objects for the autoencoder, fewer for the denoiser.
-dataset() {  # FOLDER OBJECTS
+# The denoiser's pictures, encoded once, are the first half of the autoencoder's.
+dataset() {  # FOLDER COUNT
   [ -e "$1/dataset.json" ] ||
-    python3 "$root/scripts/make_emoji_dataset.py" -o "$1" --size 128 --count 40000 \
-      --heldout-count 2000 --seed 0 --objects "$2"
+    python3 "$root/scripts/make_emoji_dataset.py" -o "$1" --size 128 --count "$2" \
+      --heldout-count 2000 --seed 0 --objects 208
 }
-dataset data/emoji128 0
-dataset data/emoji128-objects 208
+dataset data/emoji128-objects 40000
+dataset data/emoji128-half 20000
 
 # One process a core, where Open MPI is there, learns the same as one process with all cores, faster.
 launch=()
 if command -v mpirun > /dev/null && [ -e "$bin/libldm_mpi.so" ]; then
   export OMP_NUM_THREADS=1
-  launch=(mpirun -n "$(nproc)" --bind-to none)
+  # On Ctrl-C there is time to write a checkpoint.
+  launch=(mpirun -n "$(nproc)" --bind-to none --mca odls_base_sigkill_timeout 60)
 fi
 
 train() {  # PROGRAM CONFIG OUTPUT_DIR
@@ -40,17 +41,18 @@ train() {  # PROGRAM CONFIG OUTPUT_DIR
   "${launch[@]}" "$bin/$1" "$root/configs/train/$2" "${resume[@]}"
 }
 train ldm-train-autoencoder emoji-autoencoder.json runs/emoji-autoencoder
-train ldm-train-autoencoder emoji-autoencoder-objects.json runs/emoji-autoencoder-objects
 train ldm-train-denoiser emoji-denoiser.json runs/emoji-denoiser
+train ldm-train-denoiser emoji-denoiser-finish.json runs/emoji-denoiser-finish
 
-"$bin/ldm-convert" runs/emoji-denoiser/model default --dtype fp16 --overwrite
-for run in emoji-autoencoder emoji-autoencoder-objects emoji-denoiser; do
-  cp "runs/$run/log.jsonl" "default/$run.jsonl"
+"$bin/ldm-convert" runs/emoji-denoiser-finish/model default --dtype fp16 --overwrite
+mkdir -p default/training
+for run in emoji-autoencoder emoji-denoiser emoji-denoiser-finish; do
+  cp "runs/$run/log.jsonl" "default/training/$run.jsonl"
 done
-python3 "$root/scripts/plot_training.py" default/loss-curves.png default/*.jsonl
+python3 "$root/scripts/plot_training.py" default/training/loss-curves.png default/training/*.jsonl
 
 [ -e classifier.safetensors ] ||
   "$bin/ldm-eval" train-classifier --data data/emoji128-objects -o classifier.safetensors
-"$bin/ldm-eval" reconstruction --vae default --data data/emoji128/heldout
+"$bin/ldm-eval" reconstruction --vae default --data data/emoji128-objects/heldout
 "$bin/ldm-eval" prompts --model default --prompts data/emoji128-objects/prompts.jsonl \
   --classifier classifier.safetensors --steps 30

@@ -99,7 +99,7 @@ TEST_CASE("a dry run plans without touching anything") {
   INFO(text.err);
   CHECK(text.exit_code == 0);
   CHECK(text.out.find("timesteps") != std::string::npos);
-  CHECK(text.out.find("64x64") != std::string::npos);
+  CHECK(text.out.find("128x128") != std::string::npos);
   std::vector<std::string> json_args = args;
   json_args.push_back("--json");
   const auto list = events(ldm_gen_in(dir, json_args).out);

@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 using Args = std::vector<std::string>;
 
-constexpr const char* kBlock = "down_blocks_0_attentions_0_transformer_blocks_0_attn2_";
+constexpr const char* kBlock = "down_blocks_1_attentions_0_transformer_blocks_0_attn2_";
 
 Args quick(Args more) {
   Args args = {"-p", "a red apple", "--steps", "2", "--threads", "1", "-s", "3"};
@@ -31,7 +31,7 @@ void write_lora(const fs::path& path, const Args& layers) {
     tensors.push_back({name, DType::F32, std::move(shape), std::as_bytes(std::span(data))});
   };
   for (const std::string& layer : layers) {
-    add(layer + ".lora_up.weight", {96, 1});
+    add(layer + ".lora_up.weight", {192, 1});
     add(layer + ".lora_down.weight", {1, 128});
   }
   write_safetensors(path, tensors, {}, IfExists::kReplace);

@@ -28,8 +28,8 @@ TEST_CASE("a prompt becomes a picture and only its path is on stdout") {
   REQUIRE(result.exit_code == 0);
   CHECK(result.out == "apple.png\n");
   const Image image = load_image(dir / "apple.png");
-  CHECK(image.width == 64);
-  CHECK(image.height == 64);
+  CHECK(image.width == 128);
+  CHECK(image.height == 128);
   CHECK(files_below(dir.path()) == Args{"apple.png"});
   const nlohmann::json settings = settings_of(dir / "apple.png");
   CHECK(settings["seed"] == 42);
@@ -126,11 +126,11 @@ TEST_CASE("a closed or broken stdout costs no picture") {
     setup.out = mode;
     const ProgramResult plain = ldm_gen(quick({"-s", "1", "-o", "a.png", "--overwrite"}), setup);
     CHECK(plain.exit_code == 0);
-    CHECK(load_image(dir / "a.png").width == 64);
+    CHECK(load_image(dir / "a.png").width == 128);
     fs::remove(dir / "a.png");
     const ProgramResult json = ldm_gen(quick({"-s", "1", "-o", "a.png", "--json"}), setup);
     CHECK(json.exit_code == 1);
-    CHECK(load_image(dir / "a.png").width == 64);
+    CHECK(load_image(dir / "a.png").width == 128);
     fs::remove(dir / "a.png");
   }
 }
@@ -154,7 +154,7 @@ TEST_CASE("signals stop a run between steps; finished pictures stay") {
     const Args files = files_below(dir.path());
     CHECK(done["images"] == files.size());
     CHECK(files.size() < 500);
-    for (const std::string& file : files) CHECK(load_image(dir / file).width == 64);
+    for (const std::string& file : files) CHECK(load_image(dir / file).width == 128);
     CHECK(result.err.find(std::to_string(files.size()) + "/500 done") != std::string::npos);
   }
 }
@@ -181,7 +181,7 @@ TEST_CASE("a picture can start from a picture or from latents") {
               .exit_code == 0);
   const SafetensorsFile latents(dir / "l.safetensors");
   REQUIRE(latents.find("latents") != nullptr);
-  CHECK(latents.find("latents")->shape == std::vector<std::int64_t>{1, 4, 16, 16});
+  CHECK(latents.find("latents")->shape == std::vector<std::int64_t>{1, 16, 16, 16});
   CHECK(latents.find("latents")->dtype == DType::F32);
   const auto run = [&](Args more) {
     Args args = {"-p", "a cat", "--steps", "4", "-s", "2", "--json"};
@@ -197,7 +197,7 @@ TEST_CASE("a picture can start from a picture or from latents") {
   CHECK(run({"--init-latents", "l.safetensors", "--strength", "0.5", "-o",
              "l.png"})["unet_calls"] == 2);
   CHECK(run({"--init-latents", "l.safetensors", "-o", "n.png"})["unet_calls"] == 4);
-  CHECK(load_image(dir / "i.png").width == 64);
+  CHECK(load_image(dir / "i.png").width == 128);
   CHECK(settings_of(dir / "i.png")["init_image_sha256"] == sha256_file(dir / "a.png"));
   CHECK(settings_of(dir / "i.png")["request"]["strength"] == 0.5);
 }
@@ -230,7 +230,7 @@ TEST_CASE("metadata, quiet and timings") {
   const auto text = read_png_text(std::as_bytes(std::span(bytes)), "a");
   REQUIRE(text.size() == 1);
   CHECK(text[0].value.find(
-            "\nSteps: 2, Sampler: DDIM, CFG scale: 3, Seed: 1, Size: 64x64, Model hash: ") !=
+            "\nSteps: 2, Sampler: DDIM, CFG scale: 3, Seed: 1, Size: 128x128, Model hash: ") !=
         std::string::npos);
 }
 

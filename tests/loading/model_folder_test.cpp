@@ -121,7 +121,7 @@ TEST_CASE("components that do not belong together are refused") {
   const Copy copy;
   fs::remove_all(copy.path() / "vae");
   fs::copy(default_model() / "vae", copy.path() / "vae", fs::copy_options::recursive);
-  copy.replace("vae/config.json", "\"latent_channels\": 4", "\"latent_channels\": 3");
+  copy.replace("vae/config.json", "\"latent_channels\": 16", "\"latent_channels\": 3");
   CHECK_THAT(refusal(copy.path()), Contains("vae: "));
 }
 

@@ -150,9 +150,10 @@ TEST_CASE("a map that was fitted to these weights is used, one of other weights 
 
 TEST_CASE("an autoencoder of another family cannot decode the previews") {
   const std::shared_ptr<Components> components = open_tiny();
-  CHECK_THROWS_WITH(use_preview_autoencoder(*components, open_vae_file(default_model() / "vae")),
-                    Catch::Contains("latents of 4 channels and 1/4 of the size, the model's have 4 "
-                                    "and 1/8"));
+  CHECK_THROWS_WITH(
+      use_preview_autoencoder(*components, open_vae_file(default_model() / "vae")),
+      Catch::Contains("latents of 16 channels and 1/8 of the size, the model's have 4 "
+                      "and 1/8"));
 }
 
 TEST_CASE("the default model comes with a map of its own weights") {

@@ -205,6 +205,11 @@ TEST_CASE("other weights are told and named with the stage") {
       bytes.rfind(std::string(reinterpret_cast<const char*>(values.data()), values.size()));
   REQUIRE(at != std::string::npos);
   bytes.replace(at, values.size(), std::string(values.size(), '\0'));
+  // Weights that nobody vouches for: the file's own checksums go under another name.
+  constexpr std::string_view kOwn = "\"sha256";
+  for (std::size_t own = bytes.find(kOwn); own != std::string::npos; own = bytes.find(kOwn, own)) {
+    bytes.replace(own, kOwn.size(), "\"former");
+  }
   replace_file(weights, bytes, dir);
   const ProgramResult result = ldm_gen_in(dir, {"replay", "a.png", "--model", "model"});
   INFO(result.err);

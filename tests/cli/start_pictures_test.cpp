@@ -206,19 +206,19 @@ TEST_CASE("a seamless picture goes on at its opposite edge") {
   REQUIRE(result.exit_code == 0);
   const Image image = load_image(dir / "a.png");
   const auto value = [&](int x, int y, int c) {
-    return static_cast<int>(image.rgb[static_cast<std::size_t>((y % 64 * 64 + x % 64) * 3 + c)]);
+    return static_cast<int>(image.rgb[static_cast<std::size_t>((y % 128 * 128 + x % 128) * 3 + c)]);
   };
   // Mean difference of a column (row) and the one after it, the last one's after it is the first.
-  std::array<std::array<double, 64>, 2> steps{};
-  for (int i = 0; i < 64; ++i) {
-    for (int k = 0; k < 64; ++k) {
+  std::array<std::array<double, 128>, 2> steps{};
+  for (int i = 0; i < 128; ++i) {
+    for (int k = 0; k < 128; ++k) {
       for (int c = 0; c < 3; ++c) {
         steps[0][static_cast<std::size_t>(i)] += std::abs(value(i + 1, k, c) - value(i, k, c));
         steps[1][static_cast<std::size_t>(i)] += std::abs(value(k, i + 1, c) - value(k, i, c));
       }
     }
   }
-  for (const auto& along : steps) CHECK(along[63] <= *std::max_element(&along[0], &along[63]));
+  for (const auto& along : steps) CHECK(along[127] <= *std::max_element(&along[0], &along[127]));
 }
 
 TEST_CASE("what cannot be repainted or enlarged is refused in one line") {

@@ -102,7 +102,7 @@ json denoiser_run(const TempDir& dir, const std::string& name) {
   json& unet = model["unet"];
   unet["in_channels"] = unet["out_channels"] = 2;
   unet["sample_size"] = 8;
-  unet["block_out_channels"] = {8, 16, 16};
+  unet["block_out_channels"] = {8, 16};
   unet["attention_head_dim"] = 2;
   unet["cross_attention_dim"] = 8;
   unet["norm_num_groups"] = 4;

@@ -8,6 +8,7 @@
 #include "ldm/app/noise_level_options.h"
 #include "ldm/app/option_values.h"
 #include "ldm/app/picture_options.h"
+#include "ldm/app/resolve.h"
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
@@ -123,16 +124,6 @@ void add_control(Json& out, const Request& request) {
                                   : "off");
   }
   if (any) out["canny"] = canny;
-}
-
-const char* long_prompt_word(LongPrompt policy) {
-  if (policy == LongPrompt::kChunk) return "chunk";
-  return policy == LongPrompt::kError ? "error" : "truncate";
-}
-
-const char* weighting_word(PromptWeighting weighting) {
-  if (weighting == PromptWeighting::kPlain) return "plain";
-  return weighting == PromptWeighting::kComfyUI ? "comfyui" : "mean-restoring";
 }
 
 void add_prompt_settings(Json& out, const Request& request) {

@@ -101,10 +101,8 @@ Options compat_defaults(const Options& options) {
   Options defaults;
   if (!options.compat) return defaults;
   const Compat& compat = find_compat(*options.compat);
-  if (compat.long_prompt == LongPrompt::kChunk) defaults.long_prompt = "chunk";
-  if (is_weighted(options) && compat.weighting == PromptWeighting::kComfyUI) {
-    defaults.prompt_weighting = "comfyui";
-  }
+  defaults.long_prompt = long_prompt_word(compat.long_prompt);
+  if (is_weighted(options)) defaults.prompt_weighting = weighting_word(compat.weighting);
   return defaults;
 }
 
@@ -133,6 +131,16 @@ void fill_defaults(Options& options, const GenerationDefaults& model) {
   fill_unset(options, compat_defaults(options));
   fill_unset(options, built_in_defaults());
   throw_problems(check_size(options.width, options.height));
+}
+
+const char* long_prompt_word(LongPrompt policy) {
+  if (policy == LongPrompt::kChunk) return "chunk";
+  return policy == LongPrompt::kError ? "error" : "truncate";
+}
+
+const char* weighting_word(PromptWeighting weighting) {
+  if (weighting == PromptWeighting::kPlain) return "plain";
+  return weighting == PromptWeighting::kComfyUI ? "comfyui" : "mean-restoring";
 }
 
 LongPrompt long_prompt_of(const Options& options) {

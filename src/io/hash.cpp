@@ -58,13 +58,13 @@ std::string sha256_hex(std::string_view text) {
   return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
 }
 
-std::string sha256_file(const std::filesystem::path& path) {
+std::string sha256_file(const std::filesystem::path& path, std::uint64_t from) {
   constexpr std::uint64_t kPiece = std::uint64_t{1} << 20U;
   const InputFile file(path);
   file.advise_sequential();
   Sha256 hash;
   std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(kPiece, file.size())));
-  for (std::uint64_t offset = 0; offset < file.size();) {
+  for (std::uint64_t offset = from; offset < file.size();) {
     const auto length = static_cast<std::size_t>(std::min(kPiece, file.size() - offset));
     const std::span<std::byte> piece(buffer.data(), length);
     file.read_at(offset, piece);

@@ -10,10 +10,10 @@
 #include "ldm/core/text.h"
 #include "ldm/io/checksums.h"
 #include "ldm/io/convert.h"
-#include "ldm/io/file.h"
 #include "ldm/io/hash.h"
 #include "ldm/io/json.h"
 #include "ldm/io/open_tensors.h"
+#include "ldm/io/safetensors.h"
 
 namespace ldm {
 namespace fs = std::filesystem;
@@ -120,27 +120,6 @@ std::optional<double> by_pattern(const nlohmann::json& patterns, const std::stri
   return std::nullopt;
 }
 
-/// Of a safetensors file from the end of its header on.
-std::string sha256_of_data(const fs::path& path) {
-  const InputFile file(path);
-  std::array<std::byte, 8> length{};
-  file.read_at(0, length);
-  std::uint64_t at = 0;
-  for (std::size_t i = 8; i > 0; --i)
-    at = (at << 8U) | std::to_integer<std::uint64_t>(length[i - 1]);
-  at += 8;
-  Sha256 hash;
-  std::vector<std::byte> piece(std::size_t{1} << 20U);
-  while (at < file.size()) {
-    const auto size =
-        static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), file.size() - at));
-    file.read_at(at, std::span(piece).first(size));
-    hash.update(std::span(piece).first(size));
-    at += size;
-  }
-  return hash.hex();
-}
-
 }  // namespace
 
 std::vector<std::string> LoraLayer::names() const {
@@ -180,7 +159,8 @@ bool LoraLayer::is_whole() const {
 LoraFile::LoraFile(const fs::path& given) : path(file_in(given)), source(open_tensors(path)) {
   sha256 = sha256_file(path);
   throw_on_mismatch(check_integrity(path, sha256), path);
-  data_sha256 = path.extension() == ".safetensors" ? sha256_of_data(path) : sha256;
+  const bool has_header = path.extension() == ".safetensors";
+  data_sha256 = has_header ? sha256_file(path, SafetensorsFile(path).header().data_offset) : sha256;
   std::map<std::string, LoraLayer> by_base;
   for (const std::string& name : source->names()) {
     const RoleRow* row = role_of(name);

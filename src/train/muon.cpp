@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "ldm/train/process_group.h"
 
@@ -21,17 +22,13 @@ constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
 constexpr double kSmallestNorm = 1e-7;
 constexpr double kAdamWSize = 0.2;  ///< root mean square of AdamW's updates, over the rate
 
-bool ends_with(const std::string& text, std::string_view end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
 }  // namespace
 
 bool is_hidden_matrix(const NamedParameter& parameter) {
   const std::string& name = parameter.name;
-  return parameter.value.dim() >= 2 && !ends_with(name, "embedding.weight") &&
-         !ends_with(name, "embeddings.weight") && !ends_with(name, "conv_in.weight") &&
-         !ends_with(name, "conv_out.weight");
+  return parameter.value.dim() >= 2 && !name.ends_with("embedding.weight") &&
+         !name.ends_with("embeddings.weight") && !name.ends_with("conv_in.weight") &&
+         !name.ends_with("conv_out.weight");
 }
 
 at::Tensor orthogonalize(const at::Tensor& matrix) {
@@ -59,7 +56,7 @@ std::vector<at::Tensor> Muon::share_of_updates(const std::vector<std::size_t>& l
   const int rank = group_ ? group_->rank() : 0;
   // The longest work first, each to the rank that has the least so far: the same on every rank.
   std::vector<std::size_t> order(learning.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::iota(order.begin(), order.end(), std::size_t{0});
   const auto work = [&](std::size_t i) {
     const at::Tensor& value = parameters()[learning[i]].value;
     const std::int64_t rows = value.size(0), columns = value.numel() / rows;

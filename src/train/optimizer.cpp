@@ -11,22 +11,22 @@ namespace {
 /// AdamW for some parameters, Muon for the others.
 class Both : public Optimizer {
  public:
-  Both(std::vector<NamedParameter> parameters, std::unique_ptr<Muon> muon, AdamW adamw)
+  Both(std::vector<NamedParameter> parameters, Muon muon, AdamW adamw)
       : Optimizer(std::move(parameters)), muon_(std::move(muon)), adamw_(std::move(adamw)) {}
 
   void step(double factor) override {
-    muon_->step(factor);
+    muon_.step(factor);
     adamw_.step(factor);
   }
 
   TensorMap state(const std::string& prefix) const override {
-    TensorMap state = muon_->state(prefix);
+    TensorMap state = muon_.state(prefix);
     state.merge(adamw_.state(prefix));
     return state;
   }
 
  private:
-  std::unique_ptr<Muon> muon_;
+  Muon muon_;
   AdamW adamw_;
 };
 
@@ -62,9 +62,9 @@ std::unique_ptr<Optimizer> make_optimizer(std::vector<NamedParameter> parameters
   for (const NamedParameter& parameter : parameters) {
     (is_hidden_matrix(parameter) ? matrices : others).push_back(parameter);
   }
-  return std::make_unique<Both>(
-      std::move(parameters), std::make_unique<Muon>(std::move(matrices), config, std::move(group)),
-      AdamW(std::move(others), config));
+  return std::make_unique<Both>(std::move(parameters),
+                                Muon(std::move(matrices), config, std::move(group)),
+                                AdamW(std::move(others), config));
 }
 
 }  // namespace ldm::train

@@ -23,14 +23,10 @@ ComponentFiles description_of(const nlohmann::json& section, const std::string& 
   return {name, class_name->get<std::string>(), section, where, nullptr};
 }
 
-bool ends_with(const std::string& text, std::string_view end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
 /// The last layers of ResNet blocks and of transformers.
 void zero_residuals(torch::nn::Module& module) {
   for (const auto& item : module.named_modules("", /*include_self=*/false)) {
-    if (ends_with(item.key(), ".conv2") || ends_with(item.key(), ".proj_out")) {
+    if (item.key().ends_with(".conv2") || item.key().ends_with(".proj_out")) {
       nn::zero(*item.value());
     }
   }

@@ -37,6 +37,10 @@ std::vector<EmbeddingChoice> make_embedding_choices(const Options& options);
 /// What --controlnet says, in the same form.
 std::vector<ControlNetChoice> make_controlnet_choices(const Options& options);
 
+/// The words of --long-prompt and --prompt-weighting.
+const char* long_prompt_word(LongPrompt policy);
+const char* weighting_word(PromptWeighting weighting);
+
 /// What --long-prompt says.
 LongPrompt long_prompt_of(const Options& options);
 

@@ -29,7 +29,7 @@ class Sha256 {
 std::string sha256_hex(std::span<const std::byte> bytes);
 std::string sha256_hex(std::string_view text);
 
-/// Of a whole file, read in pieces; Error::model when it cannot be read.
-std::string sha256_file(const std::filesystem::path& path);
+/// Of a file from byte `from` to its end, read in pieces; Error::model when it cannot be read.
+std::string sha256_file(const std::filesystem::path& path, std::uint64_t from = 0);
 
 }  // namespace ldm

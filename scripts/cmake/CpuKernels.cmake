@@ -17,6 +17,6 @@ target_sources(ldm_kernels PRIVATE ${ldm_cpu_kernels})
 
 # What cuts the work into jobs: at::parallel_for needs OpenMP in the source that calls it.
 find_package(OpenMP REQUIRED COMPONENTS CXX)
-set_source_files_properties(src/kernels/attention.cpp src/kernels/norm.cpp src/kernels/winograd.cpp PROPERTIES
-  COMPILE_OPTIONS "${OpenMP_CXX_FLAGS}" SKIP_PRECOMPILE_HEADERS ON)
+set_source_files_properties(src/kernels/attention.cpp src/kernels/norm.cpp src/kernels/winograd.cpp
+  src/loading/lazy_module.cpp PROPERTIES COMPILE_OPTIONS "${OpenMP_CXX_FLAGS}" SKIP_PRECOMPILE_HEADERS ON)
 target_link_libraries(ldm_kernels PUBLIC ${OpenMP_CXX_LIBRARIES})

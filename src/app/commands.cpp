@@ -1,7 +1,6 @@
 #include "ldm/app/commands.h"
 
-#include <cstdlib>
-
+#include "ldm/core/environment.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/loading/model_files.h"
@@ -13,9 +12,7 @@ namespace fs = std::filesystem;
 
 /// The model as the user named it; empty: the default one.
 std::string named_model(const Options& options) {
-  if (options.model) return *options.model;
-  const char* from_environment = std::getenv("LDM_MODEL");
-  return from_environment == nullptr ? "" : from_environment;
+  return options.model ? *options.model : environment("LDM_MODEL");
 }
 
 }  // namespace

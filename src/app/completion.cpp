@@ -6,6 +6,7 @@
 
 #include "ldm/app/commands.h"
 #include "ldm/app/shell_words.h"
+#include "ldm/core/environment.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 
@@ -225,9 +226,9 @@ std::string fish_script() {
 
 /// The day of $SOURCE_DATE_EPOCH, which build tools set for repeatable output; else empty.
 std::string source_date() {
-  const char* text = std::getenv("SOURCE_DATE_EPOCH");
-  if (text == nullptr || *text == '\0') return {};
-  const std::time_t seconds = std::strtoll(text, nullptr, 10);
+  const std::string text = environment("SOURCE_DATE_EPOCH");
+  if (text.empty()) return {};
+  const std::time_t seconds = std::strtoll(text.c_str(), nullptr, 10);
   std::tm day{};
   char out[16] = "";
   if (::gmtime_r(&seconds, &day) == nullptr) return {};

@@ -149,6 +149,11 @@ Where the local Hugging Face cache is, in which models named
 are looked up.
 .SH FILES
 .TP
+.I ~/.cache/ldm\-gen/sha256
+Digests of large weight files, so that a run need not read them again to name them; by
+.BR XDG_CACHE_HOME ,
+where that is set. It may be removed at any time.
+.TP
 .I ../share/ldm\-gen/weights/default
 The model that comes with the program, as seen from the program's folder.
 .SH EXAMPLES

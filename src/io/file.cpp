@@ -42,7 +42,26 @@ const char* kind_of(mode_t mode) {
   return "not a regular file";
 }
 
+std::int64_t nanoseconds(const struct timespec& time) {
+  return time.tv_sec * std::int64_t{1'000'000'000} + time.tv_nsec;
+}
+
+FileStamp stamp_of(const struct stat& info) {
+  return {info.st_dev, info.st_ino, static_cast<std::uint64_t>(info.st_size),
+          nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+}
+
 }  // namespace
+
+std::string FileStamp::text() const {
+  return cat("device ", device, ", inode ", inode, ", ", size, " bytes, modified ", modified,
+             ", changed ", changed);
+}
+
+std::chrono::system_clock::time_point FileStamp::last_change() const {
+  return std::chrono::system_clock::time_point(
+      std::chrono::nanoseconds(std::max(modified, changed)));
+}
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   // O_NONBLOCK: opening a pipe must not wait for its writer; regular files ignore it.
@@ -61,31 +80,20 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
     throw Error::model(path.string() + ": expected a file, found " + kind_of(info.st_mode),
                        "name the file itself");
   }
-  size_ = static_cast<std::uint64_t>(info.st_size);
-  mtime_s_ = info.st_mtim.tv_sec;
-  mtime_ns_ = info.st_mtim.tv_nsec;
-  inode_ = info.st_ino;
+  stamp_ = stamp_of(info);
 }
 
 InputFile::~InputFile() { close(); }
 
 InputFile::InputFile(InputFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      fd_(std::exchange(other.fd_, -1)),
-      size_(other.size_),
-      mtime_s_(other.mtime_s_),
-      mtime_ns_(other.mtime_ns_),
-      inode_(other.inode_) {}
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), stamp_(other.stamp_) {}
 
 InputFile& InputFile::operator=(InputFile&& other) noexcept {
   if (this == &other) return *this;
   close();
   path_ = std::move(other.path_);
   fd_ = std::exchange(other.fd_, -1);
-  size_ = other.size_;
-  mtime_s_ = other.mtime_s_;
-  mtime_ns_ = other.mtime_ns_;
-  inode_ = other.inode_;
+  stamp_ = other.stamp_;
   return *this;
 }
 
@@ -118,11 +126,11 @@ void InputFile::read_at(std::uint64_t offset, std::span<std::byte> out) const {
 
 void InputFile::check_unchanged() const {
   struct stat info {};
-  const bool known = ::fstat(fd_, &info) == 0;
-  if (known && static_cast<std::uint64_t>(info.st_size) == size_ &&
-      info.st_mtim.tv_sec == mtime_s_ && info.st_mtim.tv_nsec == mtime_ns_ &&
-      info.st_ino == inode_) {
-    return;
+  if (::fstat(fd_, &info) == 0) {
+    // Another name or another owner changes nothing of what is read.
+    FileStamp now = stamp_of(info);
+    now.changed = stamp_.changed;
+    if (now == stamp_) return;
   }
   throw Error::model_rule("E_FILE_CHANGED", path_.string() + ": changed while it was read",
                           "wait until the download or copy has finished, then run again");

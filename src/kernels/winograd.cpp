@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "ldm/kernels/cpu/isa.h"
+#include "ldm/kernels/cpu/transpose_taps.h"
 #include "ldm/kernels/cpu/winograd_kernel.h"
 #include "ldm/kernels/parallel.h"
 
@@ -40,34 +41,6 @@ using Memory = std::unique_ptr<std::byte[]>;
 
 Memory allocate(std::int64_t bytes) {
   return std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(bytes));
-}
-
-/// [out, in, 3·3] → [3·3, in, out], elements of `Element`'s size; a few input channels at a time,
-/// so that what is written stays in the cache.
-template <class Element>
-void transpose_taps(const Element* from, std::int64_t out, std::int64_t in, Element* to) {
-  constexpr std::int64_t kTaps = 9, kInputs = 16;
-  for (std::int64_t first = 0; first < in; first += kInputs) {
-    const std::int64_t end = std::min(in, first + kInputs);
-    for (std::int64_t o = 0; o < out; ++o) {
-      const Element* filter = from + o * in * kTaps;
-      for (std::int64_t i = first; i < end; ++i) {
-        for (std::int64_t tap = 0; tap < kTaps; ++tap) {
-          to[(tap * in + i) * out + o] = filter[i * kTaps + tap];
-        }
-      }
-    }
-  }
-}
-
-void transpose_taps(const std::byte* from, std::int64_t out, std::int64_t in, at::ScalarType dtype,
-                    std::byte* to) {
-  if (dtype == at::kFloat) {
-    return transpose_taps(reinterpret_cast<const std::uint32_t*>(from), out, in,
-                          reinterpret_cast<std::uint32_t*>(to));
-  }
-  transpose_taps(reinterpret_cast<const std::uint16_t*>(from), out, in,
-                 reinterpret_cast<std::uint16_t*>(to));
 }
 
 /// One call's operands, and how a thread computes with them.
@@ -170,7 +143,7 @@ WinogradFilter winograd_pack(const at::Tensor& weight) {
       const std::int64_t channel = column * kernel.column;
       const std::int64_t width = std::min(kernel.column, out - channel);
       std::byte* to = transformed ? taps.get() : data + channel * bytes_each;
-      transpose_taps(from + channel * bytes_each, width, in, weight.scalar_type(), to);
+      cpu::transpose_taps(from + channel * bytes_each, width, in, weight.element_size(), to);
       if (!transformed) continue;
       kernel.transform(taps.get(), in, width,
                        reinterpret_cast<std::uint32_t*>(data) + kernel.words(in, channel));

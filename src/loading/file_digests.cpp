@@ -10,7 +10,8 @@ std::shared_future<std::string> FileDigests::future(const std::filesystem::path&
   const std::lock_guard lock(mutex_);
   const auto found = digests_.find(path);
   if (found != digests_.end()) return found->second;
-  auto digest = std::async(std::launch::async, [path] { return sha256_file(path); }).share();
+  auto digest =
+      std::async(std::launch::async, [this, path] { return cache_.sha256(path); }).share();
   digests_.emplace(path, digest);
   return digest;
 }

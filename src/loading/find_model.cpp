@@ -1,8 +1,8 @@
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "ldm/core/environment.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/file.h"
@@ -13,11 +13,6 @@ namespace ldm {
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 /// Where huggingface_hub keeps its files: $HF_HUB_CACHE, $HF_HOME/hub, ~/.cache/huggingface/hub.
 fs::path hub_cache() {

@@ -1,19 +1,23 @@
 #include "ldm/loading/lazy_module.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <utility>
 #include <vector>
 
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
+#include "ldm/kernels/parallel.h"
 #include "ldm/nn/pack.h"
 
 namespace ldm {
 namespace {
 
 /// Parameters that are loaded before they are packed.
-constexpr std::int64_t kPartParameters = std::int64_t{32} << 20;
+constexpr std::int64_t kPartParameters = std::int64_t{16} << 20;
+/// Parts that are loaded at a time: each needs memory of its own until it is packed.
+constexpr std::int64_t kMostLoaders = 8;
 
 /// A module below another, with what fills it.
 struct Part {
@@ -78,10 +82,7 @@ void LazyModule::load() {
   if (execution.device.is_cpu()) execution.memory_format = c10::MemoryFormat::Contiguous;
   FilesVerdict verdict;
   try {
-    const bool own_hashes = execution.device.is_cpu() ? load_packed(execution)
-                                                      : load_weights(*module_, *files_->weights,
-                                                                     binding_, execution, updates_);
-    verdict = judge_files(files, *context_.digests, own_hashes);
+    verdict = judge_files(files, *context_.digests, load_parts(execution));
   } catch (Error& error) {
     let_go(*module_);
     throw error.with_context("loading " + files_->name);
@@ -97,14 +98,30 @@ void LazyModule::load() {
   }
 }
 
-bool LazyModule::load_packed(const Execution& execution) {
+bool LazyModule::load_parts(const Execution& execution) {
+  const bool pack = execution.device.is_cpu();
   // Part by part, what is let go makes room for what comes next: half of the page faults.
-  set_allocator_mode(AllocatorMode::kActivations);
-  bool own_hashes = true;
-  for (const Part& part : parts_of(*module_, binding_)) {
-    own_hashes &= load_weights(*module_, *files_->weights, part.binding, execution, updates_);
-    nn::pack_for_inference(*part.module);
-  }
+  if (pack) set_allocator_mode(AllocatorMode::kActivations);
+  std::atomic<bool> own_hashes = true;
+  const auto load_part = [&](const Part& part) {
+    if (!load_weights(*module_, *files_->weights, part.binding, execution, updates_)) {
+      own_hashes = false;
+    }
+    if (pack) nn::pack_for_inference(*part.module);
+  };
+  const std::vector<Part> parts = parts_of(*module_, binding_);
+  const std::size_t children = parts.size() - 1;
+  std::atomic<std::size_t> next = 0;
+  // Loops inside of this one stay on their thread: none waits for another at every tensor.
+  at::parallel_for(0, std::min<std::int64_t>(execution.threads, kMostLoaders), 1, [&](auto, auto) {
+    try {
+      for (std::size_t i = next++; i < children; i = next++) load_part(parts[i]);
+    } catch (...) {
+      next = children;
+      throw;
+    }
+  });
+  load_part(parts.back());
   return own_hashes;
 }
 

@@ -7,11 +7,7 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <exception>
 #include <map>
-#include <mutex>
-#include <thread>
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
@@ -41,53 +37,19 @@ bool fits(at::IntArrayRef expected, at::IntArrayRef found) {
 
 class ModuleLoader {
  public:
-  ModuleLoader(torch::nn::Module& module, const TensorSource& files, const WeightBinding& binding,
-               const Execution& execution, const WeightUpdates& updates)
+  ModuleLoader(torch::nn::Module& module, const TensorSource& files, const Execution& execution,
+               const WeightUpdates& updates)
       : parameters_(module.named_parameters()),
         files_(files),
         execution_(execution),
-        updates_(updates) {
-    for (const WeightBinding::Entry& entry : binding.entries) {
-      (updates.contains(entry.key) ? updated_ : plain_).push_back(&entry);
-    }
-  }
+        updates_(updates) {}
 
-  /// Loads what no update changes until none is left; several threads may run it.
-  void work() noexcept {
-    std::vector<std::byte> staging;
-    try {
-      // Gradient mode is per thread.
-      const c10::AutoGradMode no_grad(false);
-      for (std::size_t i = next_++; i < plain_.size() && !failed_; i = next_++) {
-        load(*plain_[i], staging);
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex_);
-      if (!failed_.exchange(true)) error_ = std::current_exception();
-    }
-  }
-
-  /// Loads what updates change: on one thread, as ATen's products run on all.
-  void work_on_updated() {
-    const c10::AutoGradMode no_grad(false);
-    std::vector<std::byte> staging;
-    for (const WeightBinding::Entry* entry : updated_) load(*entry, staging);
-  }
-
-  /// Whether every tensor read so far had a digest in its file's metadata.
-  bool all_vouched() const { return all_vouched_; }
-
-  void rethrow() const {
-    if (error_) std::rethrow_exception(error_);
-  }
-
- private:
-  void load(const WeightBinding::Entry& entry, std::vector<std::byte>& staging) {
+  void load(const WeightBinding::Entry& entry) {
     at::Tensor& parameter = parameters_[entry.key];
     const auto updates = updates_.find(entry.key);
     const bool updated = updates != updates_.end();
     at::Tensor values =
-        read(entry, updated ? at::kFloat : execution_.dtype, staging).view(parameter.sizes());
+        read(entry, updated ? at::kFloat : execution_.dtype).view(parameter.sizes());
     if (updated) {
       for (const WeightUpdate& update : updates->second) apply_update(update, values);
     }
@@ -96,23 +58,26 @@ class ModuleLoader {
     parameter.set_data(values.to(execution_.device, execution_.dtype, false, false, format));
   }
 
+  /// Whether every tensor read so far had a digest in its file's metadata.
+  bool all_vouched() const { return all_vouched_; }
+
+ private:
   /// The tensor in `dtype` on the host, flat. A piece at a time is read, checked and
   /// converted while it is in the cache; pieces are small enough for ATen to stay on this thread.
-  at::Tensor read(const WeightBinding::Entry& entry, at::ScalarType dtype,
-                  std::vector<std::byte>& staging) const {
+  at::Tensor read(const WeightBinding::Entry& entry, at::ScalarType dtype) {
     constexpr std::int64_t kPiece = 32768;
     const TensorInfo& info = *files_.find(entry.file_key);
     const at::ScalarType stored = scalar_type(info.dtype);
     const auto size = static_cast<std::int64_t>(c10::elementSize(stored));
     const auto count = static_cast<std::int64_t>(info.byte_size()) / size;
-    staging.resize(static_cast<std::size_t>(kPiece * size));
+    staging_.resize(static_cast<std::size_t>(kPiece * size));
     at::Tensor values = at::empty({count}, dtype);
     const std::string* vouched = vouched_hash(info.name);
     Sha256 hash;
     std::size_t non_finite = 0;
     for (std::int64_t begin = 0; begin < count; begin += kPiece) {
       const std::int64_t length = std::min(kPiece, count - begin);
-      const std::span<std::byte> bytes(staging.data(), static_cast<std::size_t>(length * size));
+      const std::span<std::byte> bytes(staging_.data(), static_cast<std::size_t>(length * size));
       files_.read_part(entry.file_key, static_cast<std::uint64_t>(begin * size), bytes);
       non_finite += count_non_finite(info.dtype, bytes);
       if (vouched != nullptr) hash.update(bytes);
@@ -127,10 +92,11 @@ class ModuleLoader {
   }
 
   /// The digest that the file's own metadata gives for a tensor, or null.
-  const std::string* vouched_hash(const std::string& name) const {
+  const std::string* vouched_hash(const std::string& name) {
     const auto found = files_.metadata().find(cat(kTensorHashPrefix, name));
-    if (found == files_.metadata().end()) all_vouched_ = false;
-    return found == files_.metadata().end() ? nullptr : &found->second;
+    if (found != files_.metadata().end()) return &found->second;
+    all_vouched_ = false;
+    return nullptr;
   }
 
   void check_hash(const WeightBinding::Entry& entry, const std::string& expected,
@@ -151,13 +117,8 @@ class ModuleLoader {
   const TensorSource& files_;
   const Execution& execution_;
   const WeightUpdates& updates_;
-  std::vector<const WeightBinding::Entry*> plain_;
-  std::vector<const WeightBinding::Entry*> updated_;
-  std::atomic<std::size_t> next_{0};
-  std::atomic<bool> failed_{false};
-  mutable std::atomic<bool> all_vouched_{true};
-  std::mutex mutex_;
-  std::exception_ptr error_;
+  std::vector<std::byte> staging_;
+  bool all_vouched_ = true;
 };
 
 void append_problem(std::string& out, const char* kind, const std::vector<std::string>& items) {
@@ -227,17 +188,10 @@ WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& 
 bool load_weights(torch::nn::Module& module, const TensorSource& files,
                   const WeightBinding& binding, const Execution& execution,
                   const WeightUpdates& updates) {
-  ModuleLoader loader(module, files, binding, execution, updates);
-  std::vector<std::thread> helpers;
-  for (int i = 1; i < std::min(execution.threads, 8); ++i) {
-    helpers.emplace_back([&loader] { loader.work(); });
-  }
-  loader.work();
-  for (std::thread& helper : helpers) helper.join();
-  loader.rethrow();
-  loader.work_on_updated();
+  const c10::AutoGradMode no_grad(false);
+  ModuleLoader loader(module, files, execution, updates);
+  for (const WeightBinding::Entry& entry : binding.entries) loader.load(entry);
   files.check_unchanged();
-  module.eval();
   return loader.all_vouched();
 }
 

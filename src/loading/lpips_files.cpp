@@ -69,6 +69,7 @@ void load_module(torch::nn::Module& module, const TensorSource& files, const Key
                        "do --net and the files belong to the same network?");
   }
   load_weights(module, files, binding, execution);
+  module.eval();
 }
 
 bool has_prefix(const TensorSource& files, std::string_view prefix) {

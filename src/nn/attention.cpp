@@ -21,6 +21,16 @@ at::Tensor from_tokens(const at::Tensor& tokens, const at::Tensor& like) {
       .contiguous(like.suggest_memory_format());
 }
 
+namespace {
+
+/// Whether two tensors are the same values of the same memory.
+bool same_memory(const at::Tensor& a, const at::Tensor& b) {
+  return a.defined() && a.is_alias_of(b) && a.const_data_ptr() == b.const_data_ptr() &&
+         a.sizes() == b.sizes() && a.strides() == b.strides();
+}
+
+}  // namespace
+
 AttentionImpl::AttentionImpl(const AttentionOptions& options)
     : heads_(options.heads),
       cross_(options.cross_attention_dim != 0),
@@ -47,6 +57,15 @@ at::Tensor AttentionImpl::split_heads(const at::Tensor& x) const {
 
 AttentionKeyValue AttentionImpl::project_key_value(const at::Tensor& context) const {
   return {split_heads(to_k->forward(context)), split_heads(to_v->forward(context))};
+}
+
+AttentionKeyValue AttentionImpl::key_value_of(const at::Tensor& context) const {
+  if (!packed_) return project_key_value(context);
+  if (!same_memory(last_context_, context)) {
+    last_key_value_ = project_key_value(context);
+    last_context_ = context;
+  }
+  return last_key_value_;
 }
 
 at::Tensor AttentionImpl::mix(const at::Tensor& query, const AttentionKeyValue& context) const {
@@ -95,6 +114,8 @@ void AttentionImpl::pack() {
 void AttentionImpl::unpack() {
   packed_ = false;
   joined_ = nullptr;
+  last_context_.reset();
+  last_key_value_ = {};
 }
 
 at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
@@ -107,7 +128,7 @@ at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
   }
   if (is_image) tokens = to_tokens(tokens);
   at::Tensor output = encoder_hidden_states.defined()
-                          ? attend(tokens, project_key_value(encoder_hidden_states))
+                          ? attend(tokens, key_value_of(encoder_hidden_states))
                           : attend_to_itself(tokens);
   if (is_image) output = from_tokens(output, hidden_states);
   if (residual_connection_) output = output + hidden_states;

@@ -86,6 +86,32 @@ TEST_CASE("a packed attention keeps its output, over itself and over a text") {
   test::expect_close(layer->forward(x, text), plain, 1e-5);
 }
 
+TEST_CASE("a packed attention projects a text once, and again when another comes") {
+  const c10::AutoGradMode no_grad(false);
+  ImageRandom random(7);
+  AttentionOptions options;
+  options.query_dim = 32;
+  options.heads = 2;
+  options.dim_head = 16;
+  options.cross_attention_dim = 24;
+  Attention layer(options);
+  fill(*layer);
+  const at::Tensor x = random.randn({2, 10, 32});
+  const at::Tensor texts = random.randn({3, 77, 24});
+  const at::Tensor first = texts.narrow(0, 0, 2), second = texts.narrow(0, 1, 2);
+  const at::Tensor plain_first = layer->forward(x, first);
+  const at::Tensor plain_second = layer->forward(x, second);
+  pack_for_inference(*layer);
+  const at::Tensor once = layer->forward(x, first);
+  CHECK(at::equal(layer->forward(x, texts.narrow(0, 0, 2)), once));
+  test::expect_close(once, plain_first, 1e-5);
+  test::expect_close(layer->forward(x, second), plain_second, 1e-5);
+  CHECK(at::equal(layer->forward(x, first), once));
+  unpack(*layer);
+  fill(*layer);
+  test::expect_close(layer->forward(x, first), plain_first, 1e-5);
+}
+
 TEST_CASE("a packed feed-forward layer keeps its output") {
   const c10::AutoGradMode no_grad(false);
   ImageRandom random(6);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -8,6 +9,22 @@
 #include <string_view>
 
 namespace ldm {
+
+/// What a file system says of a file: the same stamp, the same contents.
+struct FileStamp {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;  ///< bytes
+  /// Nanoseconds since 1970: when its contents were last written, as programs may set it, and when
+  /// anything about it last changed.
+  std::int64_t modified = 0;
+  std::int64_t changed = 0;
+
+  bool operator==(const FileStamp&) const = default;
+  /// All of it as one line.
+  std::string text() const;
+  std::chrono::system_clock::time_point last_change() const;
+};
 
 /// A regular file opened for reading. Reads take an offset and do not move anything, so one object
 /// serves several threads.
@@ -24,7 +41,9 @@ class InputFile {
 
   const std::filesystem::path& path() const { return path_; }
   /// Bytes at the time of opening.
-  std::uint64_t size() const { return size_; }
+  std::uint64_t size() const { return stamp_.size; }
+  /// As of the time of opening.
+  const FileStamp& stamp() const { return stamp_; }
 
   /// Fills `out` from `offset`; Error::model naming file and bytes when the file holds fewer.
   void read_at(std::uint64_t offset, std::span<std::byte> out) const;
@@ -40,10 +59,7 @@ class InputFile {
 
   std::filesystem::path path_;
   int fd_ = -1;
-  std::uint64_t size_ = 0;
-  std::int64_t mtime_s_ = 0;
-  std::int64_t mtime_ns_ = 0;
-  std::uint64_t inode_ = 0;
+  FileStamp stamp_;
 };
 
 /// A whole small text or image file; Error::model when it is larger than `max_bytes` or unreadable.

@@ -5,9 +5,11 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ldm/io/checksums.h"
+#include "ldm/io/digest_cache.h"
 #include "ldm/io/tensor_source.h"
 
 namespace ldm {
@@ -16,6 +18,9 @@ namespace ldm {
 /// Safe from several threads.
 class FileDigests {
  public:
+  /// Looks into `cache` before it reads a file.
+  explicit FileDigests(DigestCache cache = {}) : cache_(std::move(cache)) {}
+
   /// Starts hashing the files in the background, those that nobody asked about before.
   void start(const std::vector<SourceFile>& files);
   /// A file's digest, waiting for it. Error::model when the file cannot be read.
@@ -27,6 +32,7 @@ class FileDigests {
  private:
   std::shared_future<std::string> future(const std::filesystem::path& path);
 
+  DigestCache cache_;
   std::mutex mutex_;
   std::map<std::filesystem::path, std::shared_future<std::string>> digests_;
   std::map<std::filesystem::path, Integrity> verdicts_;

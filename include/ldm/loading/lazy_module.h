@@ -17,7 +17,7 @@ namespace ldm {
 /// What the modules of one model share when they load.
 struct LoadContext {
   LoadObserver on_load;
-  std::shared_ptr<FileDigests> digests = std::make_shared<FileDigests>();
+  std::shared_ptr<FileDigests> digests = std::make_shared<FileDigests>(DigestCache::of_user());
 };
 
 /// A module whose weights are read when it is first needed and can be let go in between.
@@ -47,8 +47,8 @@ class LazyModule {
   const std::string& sha256() const { return sha256_; }
 
  private:
-  /// Reads and packs all weights; whether the files gave a digest for each.
-  bool load_packed(const Execution& execution);
+  /// Reads all weights, and packs them on a CPU; whether the files gave a digest for each.
+  bool load_parts(const Execution& execution);
 
   std::shared_ptr<torch::nn::Module> module_;
   std::int64_t parameter_count_ = 0;

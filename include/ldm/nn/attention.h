@@ -72,6 +72,8 @@ struct AttentionImpl : torch::nn::Module {
 
  private:
   at::Tensor split_heads(const at::Tensor& x) const;
+  /// `project_key_value`, once for a text that is seen again and again.
+  AttentionKeyValue key_value_of(const at::Tensor& context) const;
   at::Tensor mix(const at::Tensor& query, const AttentionKeyValue& context) const;
   at::Tensor attend_to_all(const at::Tensor& hidden_states) const;
   at::Tensor attend_perturbed(const at::Tensor& hidden_states) const;
@@ -82,6 +84,8 @@ struct AttentionImpl : torch::nn::Module {
   bool residual_connection_;
   double rescale_output_factor_;
   bool packed_ = false;
+  mutable at::Tensor last_context_;
+  mutable AttentionKeyValue last_key_value_;
 };
 TORCH_MODULE(Attention);
 

@@ -18,7 +18,6 @@
 #include "ldm/models/vq_model.h"
 #include "ldm/train/draws.h"
 #include "ldm/train/process_group.h"
-#include "ldm/train/start_model.h"
 
 namespace ldm::train {
 namespace {
@@ -175,7 +174,7 @@ AutoencoderTask::AutoencoderTask(const ComponentFiles& description,
   parts_->discriminator_section = read_section<DiscriminatorConfig>(config, "discriminator");
   parts_->discriminator = make_discriminator(config, parts_->discriminator_section, place.device);
   auto* vq = dynamic_cast<models::VQModelImpl*>(parts_->model.get());
-  parts_->frozen_encoder = read_section<StartConfig>(config, "start").freeze_encoder;
+  parts_->frozen_encoder = config.start.freeze_encoder;
   if (parts_->frozen_encoder) {
     if (vq != nullptr) {
       throw Error::input(cat(config.source,

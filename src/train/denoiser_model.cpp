@@ -137,6 +137,11 @@ void fill(torch::nn::Module& module, const ComponentFiles& files, const RunConfi
 DenoiserModel start_denoiser(const RunConfig& config) {
   const Json section = section_of(config, "model");
   const std::string where = config.source + ": /model";
+  if (config.start.freeze_encoder) {
+    throw Error::input(cat(config.source,
+                           ": /start: freeze_encoder: a denoiser's autoencoder "
+                           "never learns"));
+  }
   DenoiserModel model;
   const auto from = section.find("from");
   if (from != section.end() && from->is_string()) {

@@ -92,6 +92,7 @@ RunConfig read_run_config(const std::string& path, const std::vector<std::string
     }
   }
   config.run = read_section<RunSettings>(config, "run");
+  config.start = read_section<StartConfig>(config, "start");
   config.optimizer = read_section<OptimizerConfig>(config, "optimizer");
   config.schedule = read_section<ScheduleConfig>(config, "schedule");
   return config;

@@ -42,22 +42,14 @@ void set_log_variance(nn::Conv2dImpl& layer, double value) {
 
 }  // namespace
 
-void StartConfig::validate(const std::string& where) const {
-  if (posterior_log_variance < -30 || posterior_log_variance > 20) {
-    throw Error::input(
-        cat(where, ": /posterior_log_variance: ", posterior_log_variance, " is not in -30 … 20"));
-  }
-}
-
 void fill_for_training(torch::nn::Module& module, const RunConfig& config) {
-  const auto start = read_section<StartConfig>(config, "start");
   nn::initialize(module, static_cast<std::uint64_t>(config.run.seed));
-  if (start.zero_residuals) zero_residuals(module);
+  if (config.start.zero_residuals) zero_residuals(module);
   auto* autoencoder = dynamic_cast<models::AutoencoderKLImpl*>(&module);
-  if (autoencoder == nullptr || start.posterior_log_variance == 0) return;
+  if (autoencoder == nullptr || config.start.posterior_log_variance == 0) return;
   set_log_variance(
       autoencoder->quant_conv ? *autoencoder->quant_conv : *autoencoder->encoder->conv_out,
-      start.posterior_log_variance);
+      config.start.posterior_log_variance);
 }
 
 void load_for_training(torch::nn::Module& module, const ComponentFiles& files) {

@@ -32,12 +32,13 @@ TEST_CASE("a run's file is read over the defaults") {
   const test::TempDir folder;
   const auto path = folder.write("run.json", R"({"_about": "x",
     "run": {"output_dir": "out", "steps": 5}, "optimizer": {"learning_rate": 0.5},
-    "loss": {"l2_weight": 2}})");
+    "start": {"zero_residuals": true}, "loss": {"l2_weight": 2}})");
   const RunConfig config = read_run_config(path.string(), {"loss"});
   CHECK(config.run.steps == 5);
   CHECK(config.run.batch_size == 1);
   CHECK(config.optimizer.learning_rate == 0.5);
   CHECK(config.optimizer.beta1 == 0.9);
+  CHECK(config.start.zero_residuals);
   CHECK(read_section<AutoencoderLossConfig>(config, "loss").l2_weight == 2);
 }
 
@@ -47,6 +48,9 @@ TEST_CASE("a run's file with an unknown key or a value out of range is refused")
   CHECK(contains(refused("{" + good + R"(, "optimiser": {}})"), "optimiser"));
   CHECK(contains(refused("{" + good + R"(, "optimizer": {"lr": 1}})"), "unknown key lr"));
   CHECK(contains(refused("{" + good + R"(, "optimizer": {"beta1": 1}})"), "/optimizer: /beta1"));
+  CHECK(contains(refused("{" + good + R"(, "start": {"zero_residual": true}})"), "zero_residual"));
+  CHECK(contains(refused("{" + good + R"(, "start": {"posterior_log_variance": 21}})"),
+                 "/start: /posterior_log_variance"));
   CHECK(contains(refused("{" + good + R"(, "loss": {"l1_weight": 0}})"), "/loss"));
   CHECK(contains(refused("{" + good + R"(, "loss": {"l1_weight": "much"}})"), "/l1_weight"));
   CHECK(contains(refused(R"({"run": {"steps": 5}})"), "/output_dir"));

@@ -7,6 +7,7 @@
 
 #include "ldm/train/learning_rate.h"
 #include "ldm/train/optimizer.h"
+#include "ldm/train/start_config.h"
 
 namespace ldm::train {
 
@@ -53,14 +54,15 @@ struct RunSettings {
 /// What every kind of run has.
 struct RunConfig {
   RunSettings run;
+  StartConfig start;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   nlohmann::json document;  ///< the whole file
   std::string source;       ///< its path, for messages
 };
 
-/// Reads a run's file: its sections "run", "optimizer" and "schedule", checked; "start" is known
-/// too. `sections` are the other sections that this kind of run knows; Error::input lists keys that
+/// Reads a run's file: its sections "run", "start", "optimizer" and "schedule", checked.
+/// `sections` are the other sections that this kind of run knows; Error::input lists keys that
 /// nobody knows.
 RunConfig read_run_config(const std::string& path, const std::vector<std::string>& sections);
 

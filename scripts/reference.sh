@@ -27,7 +27,7 @@ has_cuda_libs() {
 needs_path=no
 ! has_cuda_libs || needs_path=yes
 pins="torch==2.11.0 diffusers==0.42.1 transformers==5.23.0 sentencepiece==0.2.3 scikit-image==0.26.0"
-pins+=" lpips==0.1.4 $needs_path"
+pins+=" lpips==0.1.4 DeepCache==0.1.1 $needs_path"
 if [ "$(cat "$target/pins.txt" 2>/dev/null)" != "$pins" ]; then
   say "making $target"
   python3 -m venv --clear "$target" ||
@@ -52,6 +52,8 @@ if [ "$(cat "$target/pins.txt" 2>/dev/null)" != "$pins" ]; then
     huggingface_hub==2.4.0 hf-xet openvino==2026.4.1 openvino-telemetry
   # Of the losses of autoencoders: scripts/goldens/lpips.py and adversarial.py.
   pip install --no-deps lpips==0.1.4 torchvision==0.26.0 taming-transformers-rom1504==0.0.6
+  # Of scripts/goldens/steering.py.
+  pip install --no-deps DeepCache==0.1.1
   printf '%s' "$pins" >"$target/pins.txt"
 fi
 

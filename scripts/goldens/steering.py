@@ -1,8 +1,10 @@
-"""Guidance intervals, FreeU and perturbed-attention guidance on the tiny models of runs.py: final
-latents of diffusers' pipelines. Which calls an interval guides is asked of diffusers' own guider."""
+"""Guidance intervals, FreeU, DeepCache and perturbed-attention guidance on the tiny models of runs.py:
+final latents of diffusers' pipelines. Which calls an interval guides is asked of diffusers' own guider;
+DeepCache is its authors' package on top of diffusers."""
 import json
 
 import torch
+from DeepCache.extension.deepcache import DeepCacheSDHelper
 from diffusers import StableDiffusionPAGPipeline, StableDiffusionPipeline
 from diffusers.guiders import ClassifierFreeGuidance
 
@@ -21,6 +23,9 @@ CASES = {
     "pag_unguided": {"pag_scale": 3.0, "guidance_scale": 1.0},
     "pag_rescaled": {"pag_scale": 3.0, "guidance_rescale": 0.7},
     "pag_layers": {"pag_scale": 1.5, "pag_layers": "mid,up_blocks.1.attentions.0"},
+    "deep_cache": {"deep_cache": 3},
+    "deep_cache_two": {"deep_cache": 2, "num_images": 2, "sampler": "ddim"},
+    "deep_cache_wide": {"deep_cache": 4, "width": 96, "height": 64, "guidance_scale": 1.0},
     "freeu_pag": {"freeu": [1.3, 1.4, 0.9, 0.2], "pag_scale": 2.0},
 }
 
@@ -68,6 +73,10 @@ def run(folder, case: dict) -> torch.Tensor:
     if "freeu" in case:
         b1, b2, s1, s2 = case["freeu"]
         pipe.enable_freeu(s1=s1, s2=s2, b1=b1, b2=b2)
+    if "deep_cache" in case:
+        helper = DeepCacheSDHelper(pipe=pipe)
+        helper.set_params(cache_interval=case["deep_cache"], cache_branch_id=0)
+        helper.enable()
     return pipe(**arguments, generator=generators, num_images_per_prompt=number,
                 output_type="latent").images
 

@@ -25,6 +25,7 @@ constexpr auto kTold = std::to_array<DecidingOption>({
     {"pag_scale", "0"},
     {"pag_layers", "\n"},
     {"freeu", "\n"},
+    {"deep_cache", "1"},
     {"sampler", "\n"},
     {"schedule", "default"},
     {"schedule_rho", "\n"},

@@ -73,6 +73,7 @@ void add_steering(Request& request, const Options& options) {
     const std::vector<double> f = parse_numbers(*options.freeu, 4);
     request.freeu = FreeUFactors{f.at(0), f.at(1), f.at(2), f.at(3)};
   }
+  request.deep_cache = static_cast<int>(options.deep_cache.value_or(1));
 }
 
 /// Control pictures and when they steer; `options` are checked.

@@ -63,6 +63,10 @@ void UNet2DConditionModelImpl::set_freeu(const std::optional<nn::FreeU>& lowest,
   }
 }
 
+void UNet2DConditionModelImpl::set_deep_feature(nn::DeepFeature* feature) {
+  last_up_block().deep_feature = feature;
+}
+
 void UNet2DConditionModelImpl::make_embeddings() {
   nn::TimestepEmbeddingOptions options;
   options.in_channels = config.block_out_channels.front();
@@ -122,8 +126,13 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at:
 
   const at::Tensor hidden =
       conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);
-  const at::Tensor mixed = nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden,
-                                                   temb, text, gradient_checkpointing, residuals);
+  const nn::UpBlock2DImpl& last = last_up_block();
+  const bool shallow = last.deep_feature != nullptr && last.deep_feature->reuse;
+  const at::Tensor mixed =
+      shallow ? last.forward_layer(last.resnets->size() - 1, last.deep_feature->hidden, hidden,
+                                   temb, text)
+              : nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden, temb, text,
+                                        gradient_checkpointing, residuals);
   const at::Tensor output = conv_out->forward(conv_norm_out->forward(mixed, conv_act_));
   return text.defined() ? nn::repeat_batch(output, text.size(0)) : output;
 }

@@ -177,17 +177,24 @@ at::Tensor UpBlock2DImpl::forward(const at::Tensor& x, at::TensorList skips, con
   }
   at::Tensor hidden = x;
   for (std::size_t i = 0; i < resnets->size(); ++i) {
-    at::Tensor skip = skips[skips.size() - 1 - i];
-    if (freeu) {
-      hidden = amplify_backbone(hidden, *freeu);
-      skip = damp_skip(skip, *freeu);
-    }
-    skip = repeat_batch(skip, hidden.size(0));
-    hidden = (*resnets)[i]->forward(at::cat({hidden, skip}, 1), temb);
-    if (attentions) hidden = attentions->forward(i, hidden, encoder_hidden_states);
+    if (deep_feature != nullptr && i + 1 == resnets->size()) deep_feature->hidden = hidden;
+    hidden = forward_layer(i, hidden, skips[skips.size() - 1 - i], temb, encoder_hidden_states);
   }
   if (resnet_upsamplers) return (*resnet_upsamplers)[0]->forward(hidden, temb);
   return upsamplers ? (*upsamplers)[0]->forward(hidden, output_size) : hidden;
+}
+
+at::Tensor UpBlock2DImpl::forward_layer(std::size_t i, const at::Tensor& x, const at::Tensor& skip,
+                                        const at::Tensor& temb,
+                                        const at::Tensor& encoder_hidden_states) const {
+  at::Tensor from_below = x, from_aside = skip;
+  if (freeu) {
+    from_below = amplify_backbone(from_below, *freeu);
+    from_aside = damp_skip(from_aside, *freeu);
+  }
+  from_aside = repeat_batch(from_aside, from_below.size(0));
+  const at::Tensor hidden = (*resnets)[i]->forward(at::cat({from_below, from_aside}, 1), temb);
+  return attentions ? attentions->forward(i, hidden, encoder_hidden_states) : hidden;
 }
 
 namespace {

@@ -234,6 +234,7 @@ at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& c
   };
   if (!shares_latents(plan, conditioning, latents)) {
     expect_heat(0, latents.size(0));
+    conditioning.steering->expect_call(call, 0, branches.count() * latents.size(0));
     at::Tensor sample = latents.repeat({branches.count(), 1, 1, 1});
     if (conditioning.channels.defined()) {
       sample = at::cat({sample, rows_of(conditioning.channels, branches)}, 1);
@@ -243,6 +244,7 @@ at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& c
   std::vector<at::Tensor> images;
   const at::Tensor contexts = context.unflatten(0, {branches.count(), latents.size(0)});
   for (std::int64_t b = 0; b < latents.size(0); ++b) {
+    conditioning.steering->expect_call(call, static_cast<std::size_t>(b), branches.count());
     images.push_back(
         combine_branches(plan, branches, denoise(latents.narrow(0, b, 1), contexts.select(1, b))));
   }

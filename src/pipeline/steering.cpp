@@ -1,5 +1,6 @@
 #include "ldm/pipeline/steering.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ldm/core/text.h"
@@ -39,6 +40,17 @@ std::vector<std::string> steering_faults(const Request& request, const Component
   if (request.freeu && unet == nullptr) {
     faults.emplace_back("FreeU works with UNets that see a text or a class only");
   }
+  if (request.deep_cache < 1) {
+    faults.emplace_back("deep_cache must be 1 or more");
+  } else if (request.deep_cache > 1) {
+    if (unet == nullptr) {
+      faults.emplace_back("DeepCache works with UNets that see a text or a class only");
+    }
+    if (request.pag_scale > 0 || !request.control_images.empty() || !request.heatmap.empty()) {
+      faults.emplace_back(
+          "DeepCache leaves out what perturbed attention, ControlNets and heat maps work with");
+    }
+  }
   if (!(std::isfinite(request.pag_scale) && request.pag_scale >= 0)) {
     faults.emplace_back("pag_scale must be 0 or more");
   } else if (request.pag_scale > 0) {
@@ -53,6 +65,9 @@ std::vector<std::string> steering_faults(const Request& request, const Component
 
 struct Steering::Impl {
   models::UNet2DConditionModelImpl* freeu = nullptr;  ///< null: no FreeU
+  models::UNet2DConditionModelImpl* deep = nullptr;   ///< null: no DeepCache
+  int deep_cache = 1;                                 ///< calls from one whole one to the next
+  std::vector<nn::DeepFeature> deep_features;         ///< of the parts of a batch
   std::vector<models::AttentionLayer> perturbed;
 };
 
@@ -66,6 +81,10 @@ Steering::Steering(Components& c, const Plan& plan) : impl_(std::make_unique<Imp
       impl_->freeu->set_freeu(lowest(*request.freeu), next(*request.freeu));
     }
   }
+  if (request.deep_cache > 1) {
+    impl_->deep = dynamic_cast<models::UNet2DConditionModelImpl*>(&unet);
+    impl_->deep_cache = request.deep_cache;
+  }
   if (!plan.perturbed()) return;
   for (const std::string& part : split_by_commas(request.pag_layers)) {
     for (const auto& layer : models::self_attentions(unet, part)) impl_->perturbed.push_back(layer);
@@ -74,7 +93,19 @@ Steering::Steering(Components& c, const Plan& plan) : impl_(std::make_unique<Imp
 
 Steering::~Steering() {
   if (impl_->freeu != nullptr) impl_->freeu->set_freeu({}, {});
+  if (impl_->deep != nullptr) impl_->deep->set_deep_feature(nullptr);
   perturb_last_of(0);
+}
+
+void Steering::expect_call(int call, std::size_t part, std::int64_t rows) const {
+  if (impl_->deep == nullptr) return;
+  std::vector<nn::DeepFeature>& features = impl_->deep_features;
+  features.resize(std::max(features.size(), part + 1));
+  nn::DeepFeature& feature = features[part];
+  // Where guidance begins or ends, a call has other rows than the one before.
+  feature.reuse =
+      call % impl_->deep_cache != 0 && feature.hidden.defined() && feature.hidden.size(0) == rows;
+  impl_->deep->set_deep_feature(&feature);
 }
 
 void Steering::perturb_last_of(std::int64_t parts) const {

@@ -298,7 +298,7 @@ TEST_CASE("a preview keeps a picture of the work in progress and leaves the resu
   CHECK_FALSE(std::filesystem::exists(dir / "b.png"));
 }
 
-TEST_CASE("guidance interval, FreeU and PAG are recorded and replayed, in sweeps too") {
+TEST_CASE("guidance interval, FreeU, PAG and DeepCache are recorded and replayed, in sweeps too") {
   const TempDir dir;
   const std::string model = tiny_model().string();
   const Args common = {"-p", "a red apple", "--steps", "4",  "--threads",
@@ -315,6 +315,16 @@ TEST_CASE("guidance interval, FreeU and PAG are recorded and replayed, in sweeps
   const ProgramResult again = ldm_gen_in(dir, {"replay", "a.png", "-m", model});
   INFO(again.err);
   CHECK(again.exit_code == 0);
+
+  Args deep = common;
+  deep.insert(deep.end(), {"-o", "b.png", "--deep-cache", "2"});
+  REQUIRE(ldm_gen_in(dir, deep).exit_code == 0);
+  CHECK(settings_of(dir / "b.png")["request"]["deep_cache"] == 2);
+  CHECK(ldm_gen_in(dir, {"replay", "b.png", "-m", model}).exit_code == 0);
+  deep.insert(deep.end(), {"--pag-scale", "2", "--overwrite"});
+  const ProgramResult refused = ldm_gen_in(dir, deep);
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, Contains("DeepCache leaves out what perturbed attention"));
 
   Args swept = common;
   swept.insert(swept.end(),

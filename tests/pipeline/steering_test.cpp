@@ -1,4 +1,4 @@
-// Guidance intervals, FreeU and perturbed attention against the public pipelines:
+// Guidance intervals, FreeU, DeepCache and perturbed attention against the public pipelines:
 // scripts/goldens/steering.py.
 #include <ATen/TensorOperators.h>
 
@@ -24,6 +24,7 @@ Request request_of(const nlohmann::json& c) {
     request.guidance_start = c["guidance_interval"][0];
     request.guidance_end = c["guidance_interval"][1];
   }
+  request.deep_cache = c.value("deep_cache", 1);
   if (c.contains("freeu")) {
     const auto& f = c["freeu"];
     request.freeu = FreeUFactors{f[0], f[1], f[2], f[3]};
@@ -42,7 +43,7 @@ Request plain_request() {
 
 }  // namespace
 
-TEST_CASE("guidance intervals, FreeU and PAG equal the public pipelines'", "[golden]") {
+TEST_CASE("guidance intervals, FreeU, DeepCache and PAG equal the public pipelines'", "[golden]") {
   const test::Golden golden("steering");
   std::map<std::string, std::unique_ptr<Pipeline>> pipelines;
   int cases = 0;
@@ -60,7 +61,7 @@ TEST_CASE("guidance intervals, FreeU and PAG equal the public pipelines'", "[gol
     }
     ++cases;
   }
-  CHECK(cases == 22);
+  CHECK(cases == 28);
 }
 
 TEST_CASE("what steers one run is gone in the next, and neutral values change nothing") {
@@ -70,6 +71,10 @@ TEST_CASE("what steers one run is gone in the next, and neutral values change no
   Request steered = plain;
   steered.freeu = FreeUFactors{1.5, 1.6, 0.9, 0.2};
   steered.pag_scale = 3;
+  CHECK_FALSE(at::equal(test::latents_of(pipeline, steered), before));
+  CHECK(at::equal(test::latents_of(pipeline, plain), before));
+  steered = plain;
+  steered.deep_cache = 2;
   CHECK_FALSE(at::equal(test::latents_of(pipeline, steered), before));
   CHECK(at::equal(test::latents_of(pipeline, plain), before));
   Request neutral = plain;
@@ -103,6 +108,22 @@ TEST_CASE("an interval saves the predictions outside it, and an empty one is no 
   test::expect_close(test::latents_of(pipeline, request), test::latents_of(pipeline, unguided),
                      1e-5);
   CHECK(at::equal(test::latents_of(pipeline, zero), test::latents_of(pipeline, unguided)));
+}
+
+TEST_CASE("DeepCache keeps pictures apart and survives where guidance begins and ends") {
+  Pipeline pipeline = test::open_tiny("sd1");
+  Request request = plain_request();
+  request.num_inference_steps = 9;
+  request.deep_cache = 3;
+  request.guidance_start = 0.25;
+  request.guidance_end = 0.6;
+  request.num_images = 3;
+  request.batch_size = 3;
+  const at::Tensor together = test::latents_of(pipeline, request);
+  request.batch_size = 1;
+  test::expect_close(test::latents_of(pipeline, request), together, 1e-5);
+  request.pag_scale = 2;
+  CHECK_THROWS_WITH(pipeline.plan(request), Catch::Contains("DeepCache leaves out"));
 }
 
 TEST_CASE("layers that a model lacks and intervals that are none are refused together") {

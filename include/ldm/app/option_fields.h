@@ -41,6 +41,7 @@ struct Options {
   std::optional<double> pag_scale;
   std::optional<std::string> pag_layers;
   std::optional<std::string> freeu;
+  std::optional<std::int64_t> deep_cache;
   std::optional<std::string> sampler;
   std::optional<std::string> schedule;
   std::optional<double> schedule_rho;

@@ -51,6 +51,10 @@ struct UNet2DConditionModelImpl : DenoiserImpl {
   /// Sets FreeU of the two lowest up blocks; nothing turns it off. `lowest` is of the deepest.
   void set_freeu(const std::optional<nn::FreeU>& lowest, const std::optional<nn::FreeU>& next);
 
+  /// From now on `forward` leaves its deep feature there, or computes with the one that is there;
+  /// null: neither.
+  void set_deep_feature(nn::DeepFeature* feature);
+
   const UNet2DConditionConfig config;
   nn::Conv2d conv_in{nullptr};
   nn::TimestepEmbedding time_embedding{nullptr};
@@ -67,6 +71,7 @@ struct UNet2DConditionModelImpl : DenoiserImpl {
   /// A parameter that tells the model's dtype and device: a norm's, which packing leaves alone.
   const at::Tensor& weights() const { return conv_norm_out->weight; }
   at::Tensor embed_class(std::int64_t batch, const at::Tensor& class_labels) const;
+  nn::UpBlock2DImpl& last_up_block() const { return *(*up_blocks)[up_blocks->size() - 1].ptr(); }
 
   nn::Activation conv_act_;
   nn::Activation time_embed_act_;  ///< null: none

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ldm/nn/attention.h"
+#include "ldm/nn/deep_feature.h"
 #include "ldm/nn/free_u.h"
 #include "ldm/nn/module_list.h"
 #include "ldm/nn/resnet.h"
@@ -107,12 +108,16 @@ struct UpBlock2DImpl : torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, at::TensorList skips, const at::Tensor& temb,
                      const at::Tensor& encoder_hidden_states = {},
                      at::IntArrayRef output_size = {}) const;
+  /// The i-th layer alone, x from the layer before it joined with its own skip connection.
+  at::Tensor forward_layer(std::size_t i, const at::Tensor& x, const at::Tensor& skip,
+                           const at::Tensor& temb, const at::Tensor& encoder_hidden_states) const;
 
   std::shared_ptr<ModuleList<ResnetBlock2D>> resnets;
   BlockAttentions attentions{nullptr};                           ///< null for kNone
   std::shared_ptr<ModuleList<Upsample2D>> upsamplers;            ///< null without add_sampler
   std::shared_ptr<ModuleList<ResnetBlock2D>> resnet_upsamplers;  ///< "upsamplers" of that kind
   std::optional<FreeU> freeu;
+  DeepFeature* deep_feature = nullptr;  ///< where set, gets what the last layer is given
 };
 TORCH_MODULE(UpBlock2D);
 

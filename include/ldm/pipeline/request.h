@@ -35,6 +35,9 @@ struct Request {
   double pag_scale = 0.0;
   std::string pag_layers = "mid";  ///< self-attentions whose names hold one of these, by commas
   std::optional<FreeUFactors> freeu;
+  /// DeepCache (Ma et al. 2023): whole UNet calls are every so many, those between take their deep
+  /// features; 1: all are whole.
+  int deep_cache = 1;
   std::string sampler;  ///< a registry name; empty: the model's own
   double eta = 0.0;     ///< DDIM and TCD
   ScheduleChoice schedule;

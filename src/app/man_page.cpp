@@ -154,6 +154,11 @@ Digests of large weight files, so that a run need not read them again to name th
 .BR XDG_CACHE_HOME ,
 where that is set. It may be removed at any time.
 .TP
+.I ~/.cache/ldm\-gen/packed
+What
+.B \-\-weight\-cache
+keeps: at most a file for each part of a model. It may be removed at any time.
+.TP
 .I ../share/ldm\-gen/weights/default
 The model that comes with the program, as seen from the program's folder.
 .SH EXAMPLES

@@ -55,13 +55,8 @@ DigestCache::DigestCache(fs::path folder, std::uint64_t least_bytes)
     : folder_(std::move(folder)), least_bytes_(least_bytes) {}
 
 DigestCache DigestCache::of_user() {
-  fs::path caches = environment("XDG_CACHE_HOME");
-  if (!caches.is_absolute()) {
-    const fs::path home = environment("HOME");
-    if (!home.is_absolute()) return {};
-    caches = home / ".cache";
-  }
-  return {caches / "ldm-gen" / "sha256", kLeastBytes};
+  const fs::path folder = user_cache_folder();
+  return folder.empty() ? DigestCache() : DigestCache(folder / "sha256", kLeastBytes);
 }
 
 std::string DigestCache::sha256(const fs::path& path) const {

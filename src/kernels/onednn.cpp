@@ -9,6 +9,14 @@
 
 #include "ldm/core/device.h"
 
+// Exported by libtorch for its own compiled models; their header needs oneDNN's.
+namespace at::native {
+TORCH_API void* data_ptr_from_mkldnn(const Tensor& mkldnn_tensor);
+TORCH_API Tensor mkldnn_tensor_from_data_ptr(void* data_ptr, IntArrayRef dims, ScalarType dtype,
+                                             Device device, const std::uint8_t* opaque_metadata,
+                                             std::int64_t opaque_metadata_size);
+}  // namespace at::native
+
 namespace ldm {
 namespace {
 
@@ -106,6 +114,25 @@ at::Tensor onednn_conv2d(const at::Tensor& x, const at::Tensor& packed, const at
   const std::array<std::int64_t, 2> strides = {stride, stride};
   const std::array<std::int64_t, 2> dilations = {1, 1};
   return op.call(x, packed, optional(bias), paddings, strides, dilations, 1, "none", Scalars(), "");
+}
+
+OnednnPacked onednn_parts(const at::Tensor& packed) {
+  static const auto describe =
+      find_operator<at::Tensor(const at::Tensor&)>("mkldnn::_get_mkldnn_serialized_md", "");
+  static const auto size = find_operator<std::int64_t(const at::Tensor&)>("mkldnn::_nbytes", "");
+  const at::Tensor layout = describe.call(packed);
+  const auto* first = layout.const_data_ptr<std::uint8_t>();
+  return {packed.sizes().vec(),
+          packed.scalar_type(),
+          {first, first + layout.numel()},
+          {static_cast<const std::byte*>(at::native::data_ptr_from_mkldnn(packed)),
+           static_cast<std::size_t>(size.call(packed))}};
+}
+
+at::Tensor onednn_from_parts(const OnednnPacked& parts) {
+  return at::native::mkldnn_tensor_from_data_ptr(
+      const_cast<std::byte*>(parts.memory.data()), parts.sizes, parts.dtype, at::kCPU,
+      parts.layout.data(), static_cast<std::int64_t>(parts.layout.size()));
 }
 
 }  // namespace ldm

@@ -127,14 +127,19 @@ bool winograd_serves(const at::Tensor& weight) {
          weight.size(0) % kernel->lanes == 0 && weight.size(1) % kernel->lanes == 0;
 }
 
+WinogradFilter winograd_filter(const at::Tensor& data, at::IntArrayRef shape) {
+  return {data, shape[1], shape[0], shape[0] * shape[1] <= kMostTransformed};
+}
+
 WinogradFilter winograd_pack(const at::Tensor& weight) {
   const cpu::WinogradKernel& kernel = *kernel_for(weight.scalar_type());
   const at::Tensor plain = weight.contiguous();
   const std::int64_t out = weight.size(0), in = weight.size(1);
   const std::int64_t bytes_each = channel_bytes(in, weight.scalar_type());
-  const bool transformed = in * out <= kMostTransformed;
+  WinogradFilter filter = winograd_filter({}, weight.sizes());
+  const bool transformed = filter.transformed;
   const std::int64_t bytes = transformed ? kernel.words(in, out) * 4 : out * bytes_each;
-  WinogradFilter filter{at::empty({bytes}, at::kByte), in, out, transformed};
+  filter.data = at::empty({bytes}, at::kByte);
   const auto* from = static_cast<const std::byte*>(plain.const_data_ptr());
   auto* data = static_cast<std::byte*>(filter.data.mutable_data_ptr());
   at::parallel_for(0, columns_of(kernel, out), 1, [&](std::int64_t first, std::int64_t end) {

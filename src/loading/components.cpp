@@ -162,6 +162,7 @@ std::shared_ptr<Components> open_components(ModelFiles files, const ExecutionReq
   set_allocator_mode(AllocatorMode::kWeights);
   LoadContext loading;
   loading.on_load = std::move(on_load);
+  if (execution.weight_cache) loading.packed = PackedCache::of_user();
   auto components = std::make_shared<Components>(std::move(files), execution, std::move(loading));
   components->learn(embeddings);
   return components;

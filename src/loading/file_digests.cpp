@@ -36,18 +36,22 @@ Integrity FileDigests::integrity(const std::filesystem::path& path, bool own_has
   return verdicts_[path] = verdict;
 }
 
+std::string files_sha256(const std::vector<SourceFile>& files, FileDigests& digests) {
+  std::string all;
+  for (const SourceFile& file : files) all += digests.of(file.path);
+  return files.size() == 1 ? all : sha256_hex(std::as_bytes(std::span(all)));
+}
+
 FilesVerdict judge_files(const std::vector<SourceFile>& files, FileDigests& digests,
                          bool own_hashes) {
   FilesVerdict verdict;
-  std::string all;
   for (const SourceFile& file : files) {
     const Integrity integrity = digests.integrity(file.path, own_hashes);
     throw_on_mismatch(integrity, file.path);
     const bool is_worst = integrity.state == IntegrityState::kUnverified;
     if (verdict.integrity.empty() || is_worst) verdict.integrity = describe(integrity);
-    all += digests.of(file.path);
   }
-  verdict.sha256 = files.size() == 1 ? all : sha256_hex(std::as_bytes(std::span(all)));
+  verdict.sha256 = files_sha256(files, digests);
   return verdict;
 }
 

@@ -8,6 +8,7 @@
 
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
+#include "ldm/core/text.h"
 #include "ldm/kernels/parallel.h"
 #include "ldm/nn/pack.h"
 
@@ -53,13 +54,6 @@ std::vector<Part> parts_of(torch::nn::Module& module, const WeightBinding& bindi
   return parts;
 }
 
-/// Frees whatever weights there are, also those of a load that failed half way.
-void let_go(torch::nn::Module& module) {
-  nn::unpack(module);
-  unload_weights(module);
-  release_freed_memory();
-}
-
 }  // namespace
 
 LazyModule::LazyModule(std::shared_ptr<torch::nn::Module> module, const ComponentFiles& files,
@@ -80,14 +74,17 @@ void LazyModule::load() {
   Execution execution = execution_;
   // Packing chooses the layout of convolutions on a CPU; rearranging them before is wasted.
   if (execution.device.is_cpu()) execution.memory_format = c10::MemoryFormat::Contiguous;
+  // Part by part, what is let go makes room for what comes next, and for activations later: half of
+  // the page faults.
+  if (execution.device.is_cpu()) set_allocator_mode(AllocatorMode::kActivations);
   FilesVerdict verdict;
   try {
-    verdict = judge_files(files, *context_.digests, load_parts(execution));
+    verdict = fetch(execution);
   } catch (Error& error) {
-    let_go(*module_);
+    let_go();
     throw error.with_context("loading " + files_->name);
   } catch (...) {
-    let_go(*module_);
+    let_go();
     throw;
   }
   loaded_ = true;
@@ -98,10 +95,27 @@ void LazyModule::load() {
   }
 }
 
+FilesVerdict LazyModule::fetch(const Execution& execution) {
+  const std::vector<SourceFile> files = files_->weights->files();
+  // Changed weights are of one run only, and other devices read them as they are.
+  if (!context_.packed.enabled() || !updates_.empty() || !execution.device.is_cpu()) {
+    return judge_files(files, *context_.digests, load_parts(execution));
+  }
+  const PackedCache::Key key{files_->name, files_sha256(files, *context_.digests),
+                             cat(files_->class_name, " ", files_->config.dump()), execution};
+  PackedCache::Restored kept = context_.packed.restore(*module_, key);
+  mapped_ = std::move(kept.memory);
+  if (mapped_) return judge_files(files, *context_.digests, kept.vouched);
+  // Of what could not be used something may be there already.
+  let_go();
+  const bool vouched = load_parts(execution);
+  FilesVerdict verdict = judge_files(files, *context_.digests, vouched);
+  context_.packed.keep(*module_, key, vouched);
+  return verdict;
+}
+
 bool LazyModule::load_parts(const Execution& execution) {
   const bool pack = execution.device.is_cpu();
-  // Part by part, what is let go makes room for what comes next: half of the page faults.
-  if (pack) set_allocator_mode(AllocatorMode::kActivations);
   std::atomic<bool> own_hashes = true;
   const auto load_part = [&](const Part& part) {
     if (!load_weights(*module_, *files_->weights, part.binding, execution, updates_)) {
@@ -128,7 +142,14 @@ bool LazyModule::load_parts(const Execution& execution) {
 void LazyModule::release() {
   if (!loaded_) return;
   loaded_ = false;
-  let_go(*module_);
+  let_go();
+}
+
+void LazyModule::let_go() {
+  nn::unpack(*module_);
+  unload_weights(*module_);
+  mapped_.reset();
+  release_freed_memory();
 }
 
 void LazyModule::reload_as(c10::ScalarType dtype) {

@@ -104,11 +104,31 @@ at::Tensor AttentionImpl::attend_to_all(const at::Tensor& hidden_states) const {
 void AttentionImpl::pack() {
   packed_ = true;
   if (cross_ || !onednn_serves(to_q->weight) || is_unallocated(to_q->weight)) return;
-  joined_ = Linear(to_q->weight.size(1), 3 * to_q->weight.size(0), to_q->bias.defined());
+  joined_ = make_joined();
   joined_->weight.set_data(at::cat({to_q->weight, to_k->weight, to_v->weight}));
   if (to_q->bias.defined()) joined_->bias.set_data(at::cat({to_q->bias, to_k->bias, to_v->bias}));
   joined_->pack();
   for (Linear* layer : {&to_q, &to_k, &to_v}) (*layer)->let_go();
+}
+
+Linear AttentionImpl::make_joined() const {
+  return Linear(to_q->weight.size(1), 3 * to_q->weight.size(0), to_q->bias.defined());
+}
+
+void AttentionImpl::visit_packed(const PackedVisit& visit) {
+  if (cross_) return;
+  Linear joined = joined_ ? joined_ : make_joined();
+  bool any = false;
+  joined->visit_packed([&](const char*, at::Tensor& packed) {
+    visit("joined.packed", packed);
+    any = packed.defined();
+  });
+  if (any && joined->bias.defined()) {
+    at::Tensor bias = joined_ ? joined->bias : at::Tensor();
+    visit("joined.bias", bias);
+    joined->bias.set_data(bias);
+  }
+  if (any) joined_ = joined;
 }
 
 void AttentionImpl::unpack() {

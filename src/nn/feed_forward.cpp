@@ -34,6 +34,11 @@ void GEGLUImpl::unpack() {
   packed_gate_.reset();
 }
 
+void GEGLUImpl::visit_packed(const PackedVisit& visit) {
+  visit("value", packed_value_);
+  visit("gate", packed_gate_);
+}
+
 FeedForwardImpl::FeedForwardImpl(std::int64_t dim) {
   const std::int64_t inner_dim = 4 * dim;
   net = register_module("net", std::make_shared<torch::nn::Module>());

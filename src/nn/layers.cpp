@@ -119,6 +119,8 @@ void LinearImpl::let_go() { release(weight); }
 
 void LinearImpl::unpack() { packed_.reset(); }
 
+void LinearImpl::visit_packed(const PackedVisit& visit) { visit("packed", packed_); }
+
 Conv2dImpl::Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels,
                        std::int64_t kernel_size, std::int64_t conv_stride,
                        std::int64_t conv_padding, bool has_bias)
@@ -180,6 +182,11 @@ void Conv2dImpl::unpack() {
   pack_ = false;
   winograd_ = {};
   packed_.reset();
+}
+
+void Conv2dImpl::visit_packed(const PackedVisit& visit) {
+  visit("winograd", winograd_.data);
+  if (winograd_.data.defined()) winograd_ = winograd_filter(winograd_.data, weight.sizes());
 }
 
 GroupNormImpl::GroupNormImpl(std::int64_t groups, std::int64_t num_channels, double epsilon)

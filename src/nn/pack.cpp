@@ -22,6 +22,22 @@ void for_each_packable(torch::nn::Module& module, const Visit& visit) {
   });
 }
 
+/// Visits what packing made of every layer, by names below `module`.
+void visit_packed(torch::nn::Module& module,
+                  const std::function<void(const std::string& name, at::Tensor& tensor)>& visit) {
+  for (const auto& item : module.named_modules("", /*include_self=*/true)) {
+    const std::string prefix = item.key().empty() ? "" : item.key() + ".";
+    const PackedVisit visit_here = [&](const char* name, at::Tensor& tensor) {
+      visit(prefix + name, tensor);
+    };
+    torch::nn::Module& layer = *item.value();
+    if (auto* linear = layer.as<LinearImpl>()) linear->visit_packed(visit_here);
+    if (auto* conv = layer.as<Conv2dImpl>()) conv->visit_packed(visit_here);
+    if (auto* attention = layer.as<AttentionImpl>()) attention->visit_packed(visit_here);
+    if (auto* geglu = layer.as<GEGLUImpl>()) geglu->visit_packed(visit_here);
+  }
+}
+
 }  // namespace
 
 void pack_for_inference(torch::nn::Module& module) {
@@ -31,6 +47,31 @@ void pack_for_inference(torch::nn::Module& module) {
 
 void unpack(torch::nn::Module& module) {
   for_each_packable(module, [](auto& layer) { layer.unpack(); });
+}
+
+std::map<std::string, at::Tensor> packed_tensors(torch::nn::Module& module) {
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& item : module.named_parameters()) {
+    if (!is_unallocated(item.value())) tensors.emplace(item.key(), item.value().detach());
+  }
+  visit_packed(module, [&tensors](const std::string& name, const at::Tensor& tensor) {
+    if (tensor.defined()) tensors.emplace(name, tensor);
+  });
+  return tensors;
+}
+
+void adopt_packed(torch::nn::Module& module, at::ScalarType dtype,
+                  const std::function<at::Tensor(const std::string& name)>& find) {
+  const c10::AutoGradMode no_grad(false);
+  for (const auto& item : module.named_parameters()) {
+    const at::Tensor found = find(item.key());
+    at::Tensor(item.value())
+        .set_data(found.defined() ? found : unallocated(item.value().sizes(), dtype));
+  }
+  visit_packed(module,
+               [&find](const std::string& name, at::Tensor& tensor) { tensor = find(name); });
+  // What remains of packing is what layers do differently from then on.
+  pack_for_inference(module);
 }
 
 }  // namespace ldm::nn

@@ -213,6 +213,40 @@ TEST_CASE("the model can come from the environment") {
   CHECK(ldm_gen(quick({"-s", "1", "-o", "b.png"}), setup).exit_code == 4);
 }
 
+TEST_CASE("kept weights make the same pictures, and damaged ones are made again") {
+  const TempDir dir;
+  ProgramSetup setup;
+  setup.folder = dir.path();
+  setup.variables["XDG_CACHE_HOME"] = (dir / "cache").string();
+  const std::string model = tiny_model().string();
+  const auto make = [&](Args more) {
+    Args args = {"-p", "a red apple", "-m", model, "-s", "1", "--steps", "2", "--quiet"};
+    args.insert(args.end(), more.begin(), more.end());
+    return ldm_gen(args, setup);
+  };
+  const auto pixels = [&](const char* name) { return load_image(dir / name).rgb; };
+  REQUIRE(make({"-o", "plain.png"}).exit_code == 0);
+  CHECK_FALSE(fs::exists(dir / "cache/ldm-gen/packed"));
+  REQUIRE(make({"-o", "first.png", "--weight-cache"}).exit_code == 0);
+  std::vector<fs::path> kept;
+  for (const auto& item : fs::recursive_directory_iterator(dir / "cache/ldm-gen/packed")) {
+    if (item.is_regular_file()) kept.push_back(item.path());
+  }
+  CHECK(kept.size() == 3);
+  const ProgramResult second = make({"-o", "second.png", "--weight-cache"});
+  CHECK(second.exit_code == 0);
+  CHECK(second.err.empty());
+  CHECK(pixels("first.png") == pixels("plain.png"));
+  CHECK(pixels("second.png") == pixels("plain.png"));
+  for (const fs::path& file : kept) fs::resize_file(file, fs::file_size(file) / 2);
+  const ProgramResult third = make({"-o", "third.png", "--weight-cache"});
+  CHECK(third.exit_code == 0);
+  CHECK_THAT(third.err, Contains("is not used"));
+  CHECK(pixels("third.png") == pixels("plain.png"));
+  const ProgramResult fourth = make({"-o", "fourth.png", "--weight-cache"});
+  CHECK(fourth.err.empty());
+}
+
 TEST_CASE("metadata, quiet and timings") {
   const TempDir dir;
   const ProgramResult quiet =

@@ -96,6 +96,7 @@ struct Options {
   std::optional<std::int64_t> threads;
   std::optional<std::string> vae_tiling;
   std::optional<bool> low_memory;
+  std::optional<bool> weight_cache;
 
   std::optional<bool> dry_run;
   std::optional<std::string> config;

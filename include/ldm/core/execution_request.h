@@ -9,6 +9,7 @@ struct ExecutionRequest {
   std::string device = "auto";  ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";   ///< auto, fp32, bf16, fp16
   int threads = 0;              ///< CPU threads; 0: one a core
+  bool weight_cache = false;    ///< packed weights are kept on disk for the next start
 };
 
 /// The resolved choice in words, for reports and events.

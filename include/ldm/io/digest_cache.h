@@ -16,7 +16,7 @@ class DigestCache {
   DigestCache() = default;
   /// Remembers files of at least so many bytes in `folder`, which is made when it is needed.
   DigestCache(std::filesystem::path folder, std::uint64_t least_bytes);
-  /// That of the user: $XDG_CACHE_HOME/ldm-gen/sha256, else ~/.cache/ldm-gen/sha256.
+  /// That of the user: "sha256" in `user_cache_folder`.
   static DigestCache of_user();
 
   /// A file's digest, remembered or computed. Error::model when the file cannot be read.

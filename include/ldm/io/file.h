@@ -51,6 +51,9 @@ class InputFile {
   /// Error::model (E_FILE_CHANGED) when size, time or inode differ from those at opening.
   void check_unchanged() const;
 
+  /// Open for as long as the object lives.
+  int descriptor() const { return fd_; }
+
   /// Tells the kernel that the whole file will be read soon, front to back.
   void advise_sequential() const;
 

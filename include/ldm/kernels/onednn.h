@@ -2,7 +2,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 namespace ldm {
 
@@ -42,5 +45,17 @@ at::Tensor onednn_unpack(const at::Tensor& packed);
 /// Reference: at::conv2d.
 at::Tensor onednn_conv2d(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
                          std::int64_t stride, std::int64_t padding);
+
+/// A packed weight in parts, to be kept outside of the process.
+struct OnednnPacked {
+  std::vector<std::int64_t> sizes;
+  at::ScalarType dtype = at::kFloat;
+  std::vector<std::uint8_t> layout;   ///< as this build of oneDNN describes it
+  std::span<const std::byte> memory;  ///< the tensor's own
+};
+OnednnPacked onednn_parts(const at::Tensor& packed);
+
+/// The packed weight of such parts, over their memory, which must outlive it and is only read.
+at::Tensor onednn_from_parts(const OnednnPacked& parts);
 
 }  // namespace ldm

@@ -23,6 +23,10 @@ bool winograd_serves(const at::Tensor& weight);
 /// model's memory, and their work on few pixels is short of what memory would be read.
 WinogradFilter winograd_pack(const at::Tensor& weight);
 
+/// The filter of a weight of that shape [out, in, 3, 3] over the `data` of such a one, made in the
+/// same dtype for the same CPU.
+WinogradFilter winograd_filter(const at::Tensor& data, at::IntArrayRef shape);
+
 /// Cross-correlation with padding 1 and stride 1, plus `addend` where defined. x [B, in, H, W],
 /// bias [out] or undefined, addend [B, out, H, W] → [B, out, H, W] channels_last. Transforms and
 /// sums in fp32; transformed inputs and filters are rounded to the dtype of x, which in bf16 adds

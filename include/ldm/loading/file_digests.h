@@ -38,9 +38,12 @@ class FileDigests {
   std::map<std::filesystem::path, Integrity> verdicts_;
 };
 
+/// A file's digest, or that of all shards' digests in order.
+std::string files_sha256(const std::vector<SourceFile>& files, FileDigests& digests);
+
 /// What is known of the files of one component after their whole contents were hashed.
 struct FilesVerdict {
-  std::string sha256;     ///< the file's digest, or that of all shards' digests in order
+  std::string sha256;     ///< as `files_sha256`
   std::string integrity;  ///< "verified by …" or "unverified: …", in words
 };
 

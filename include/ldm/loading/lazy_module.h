@@ -11,12 +11,14 @@
 #include "ldm/loading/file_digests.h"
 #include "ldm/loading/load_module.h"
 #include "ldm/loading/open.h"
+#include "ldm/loading/packed_cache.h"
 
 namespace ldm {
 
 /// What the modules of one model share when they load.
 struct LoadContext {
   LoadObserver on_load;
+  PackedCache packed;  ///< asked before weights are read on a CPU
   std::shared_ptr<FileDigests> digests = std::make_shared<FileDigests>(DigestCache::of_user());
 };
 
@@ -47,8 +49,12 @@ class LazyModule {
   const std::string& sha256() const { return sha256_; }
 
  private:
+  /// Takes the weights from the cache or from the files, and what vouches for these.
+  FilesVerdict fetch(const Execution& execution);
   /// Reads all weights, and packs them on a CPU; whether the files gave a digest for each.
   bool load_parts(const Execution& execution);
+  /// Frees whatever weights there are, also those of a load that failed half way.
+  void let_go();
 
   std::shared_ptr<torch::nn::Module> module_;
   std::int64_t parameter_count_ = 0;
@@ -57,6 +63,7 @@ class LazyModule {
   LoadContext context_;
   WeightBinding binding_;
   WeightUpdates updates_;
+  std::shared_ptr<const MappedFile> mapped_;  ///< what the weights are in, of the cache
   std::string sha256_;
   bool loaded_ = false;
 };

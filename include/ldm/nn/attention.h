@@ -53,8 +53,9 @@ struct AttentionImpl : torch::nn::Module {
   at::Tensor attend(const at::Tensor& hidden_states, const AttentionKeyValue& context) const;
   /// The same where queries, keys and values come of one input.
   at::Tensor attend_to_itself(const at::Tensor& hidden_states) const;
-  void pack();    ///< see nn/pack.h
-  void unpack();  ///< see nn/pack.h
+  void pack();                                  ///< see nn/pack.h
+  void unpack();                                ///< see nn/pack.h
+  void visit_packed(const PackedVisit& visit);  ///< see nn/pack.h
   bool sees_text() const { return cross_; }
 
   /// Perturbed-attention guidance (Ahn et al. 2024, eq. 12): of so many equal parts of the batch
@@ -72,6 +73,8 @@ struct AttentionImpl : torch::nn::Module {
 
  private:
   at::Tensor split_heads(const at::Tensor& x) const;
+  /// A layer for all three projections of one input, without weights.
+  Linear make_joined() const;
   /// `project_key_value`, once for a text that is seen again and again.
   AttentionKeyValue key_value_of(const at::Tensor& context) const;
   at::Tensor mix(const at::Tensor& query, const AttentionKeyValue& context) const;

@@ -16,8 +16,9 @@ namespace ldm::nn {
 struct GEGLUImpl : torch::nn::Module {
   GEGLUImpl(std::int64_t dim_in, std::int64_t dim_out);
   at::Tensor forward(const at::Tensor& x) const;
-  void pack();    ///< see nn/pack.h
-  void unpack();  ///< see nn/pack.h
+  void pack();                                  ///< see nn/pack.h
+  void unpack();                                ///< see nn/pack.h
+  void visit_packed(const PackedVisit& visit);  ///< see nn/pack.h
 
   Linear proj{nullptr};
 

@@ -5,6 +5,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -12,6 +13,9 @@
 #include "ldm/nn/activation.h"
 
 namespace ldm::nn {
+
+/// Told of tensors that packing made, by a name within their layer; may set them.
+using PackedVisit = std::function<void(const char* name, at::Tensor& tensor)>;
 
 /// A parameter that has a shape but no storage of its own: a placeholder until weights are loaded
 /// (`set_data`) or `nn/init` fills it. Building a full-size model therefore costs no memory.
@@ -30,6 +34,7 @@ struct LinearImpl : torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) const;
   void pack();                                     ///< see nn/pack.h
   void unpack();                                   ///< see nn/pack.h
+  void visit_packed(const PackedVisit& visit);     ///< see nn/pack.h
   void add_lora(std::int64_t rank, double scale);  ///< see nn/lora.h
   /// Lets the weight's storage go, because another layer computes with it.
   void let_go();
@@ -54,6 +59,7 @@ struct Conv2dImpl : torch::nn::Module {
   at::Tensor forward_add(const at::Tensor& x, const at::Tensor& addend) const;
   void pack();                                     ///< see nn/pack.h
   void unpack();                                   ///< see nn/pack.h
+  void visit_packed(const PackedVisit& visit);     ///< see nn/pack.h
   void add_lora(std::int64_t rank, double scale);  ///< see nn/lora.h
 
   at::Tensor weight;  ///< [out, in, k, k]

@@ -1,6 +1,11 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
+
+#include <functional>
+#include <map>
+#include <string>
 
 namespace ldm::nn {
 
@@ -14,5 +19,16 @@ void pack_for_inference(torch::nn::Module& module);
 
 /// Drops packed weights again: layers are as they were before any weights came.
 void unpack(torch::nn::Module& module);
+
+/// All tensors that a packed module computes with, before its first forward: the parameters that
+/// packing left, by their names, and what it made of the others, by the layer's name and its own.
+/// They share storage; oneDNN's are opaque (`is_mkldnn`).
+std::map<std::string, at::Tensor> packed_tensors(torch::nn::Module& module);
+
+/// Makes a module without weights what it was when `packed_tensors` told of it. `find` gives the
+/// tensor of a name, which may be read-only memory, or an undefined one; `dtype` is that of the
+/// weights.
+void adopt_packed(torch::nn::Module& module, at::ScalarType dtype,
+                  const std::function<at::Tensor(const std::string& name)>& find);
 
 }  // namespace ldm::nn

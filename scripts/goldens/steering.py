@@ -1,11 +1,12 @@
-"""Guidance intervals, FreeU, DeepCache and perturbed-attention guidance on the tiny models of runs.py:
+"""Guidance intervals, FreeU, DeepCache, perturbed- and self-attention guidance on the tiny models of runs.py:
 final latents of diffusers' pipelines. Which calls an interval guides is asked of diffusers' own guider;
 DeepCache is its authors' package on top of diffusers."""
 import json
 
 import torch
 from DeepCache.extension.deepcache import DeepCacheSDHelper
-from diffusers import StableDiffusionPAGPipeline, StableDiffusionPipeline
+from diffusers import (StableDiffusionPAGPipeline, StableDiffusionPipeline,
+                       StableDiffusionSAGPipeline)
 from diffusers.guiders import ClassifierFreeGuidance
 
 from . import common, runs
@@ -26,6 +27,10 @@ CASES = {
     "deep_cache": {"deep_cache": 3},
     "deep_cache_two": {"deep_cache": 2, "num_images": 2, "sampler": "ddim"},
     "deep_cache_wide": {"deep_cache": 4, "width": 96, "height": 64, "guidance_scale": 1.0},
+    "sag": {"sag_scale": 0.75, "sampler": "ddim"},
+    "sag_two": {"sag_scale": 1.5, "sampler": "dpmpp-2m", "num_images": 2},
+    "sag_wide": {"sag_scale": 0.75, "sampler": "pndm", "width": 96, "height": 64},
+    "sag_unguided": {"sag_scale": 1.0, "sampler": "ddim", "guidance_scale": 1.0},
     "freeu_pag": {"freeu": [1.3, 1.4, 0.9, 0.2], "pag_scale": 2.0},
 }
 
@@ -65,6 +70,9 @@ def run(folder, case: dict) -> torch.Tensor:
         layers = case.get("pag_layers", "mid").split(",")
         pipe = StableDiffusionPAGPipeline(**parts, pag_applied_layers=layers)
         arguments["pag_scale"] = case["pag_scale"]
+    elif "sag_scale" in case:
+        pipe = StableDiffusionSAGPipeline(**parts)
+        arguments["sag_scale"] = case["sag_scale"]
     else:
         pipe = StableDiffusionPipeline(**parts)
     pipe.set_progress_bar_config(disable=True)

@@ -109,6 +109,7 @@ void add_steering(Json& out, const Request& request) {
     const FreeUFactors& f = *request.freeu;
     out["freeu"] = numbers_text({f.b1, f.b2, f.s1, f.s2});
   }
+  if (request.sag_scale > 0) out["sag_scale"] = request.sag_scale;
   if (request.deep_cache > 1) out["deep_cache"] = request.deep_cache;
 }
 

@@ -74,6 +74,7 @@ constexpr OptionSpec kOptions[] = {
     {"--guidance-interval", "A,B", kHow, "guide only in this part of the run, 0,1 being all of it; outside the prompt alone is followed, in half the time", &Options::guidance_interval},
     {"--pag-scale", "S", kHow, "perturbed-attention guidance, beside --guidance-scale or without it (default 0: off)", &Options::pag_scale, nullptr, Range{0, kMaxGuidance}},
     {"--pag-layers", "NAMES", kHow, "self-attentions that are perturbed, by parts of their names: mid, up_blocks.1 … (default mid)", &Options::pag_layers},
+    {"--sag-scale", "S", kHow, "self-attention guidance, beside --guidance-scale or without it (Hong et al.; 0.75; default 0: off)", &Options::sag_scale, nullptr, Range{0, kMaxGuidance}},
     {"--freeu", "B1,B2,S1,S2", kHow, "FreeU's factors of backbone and skip connections (SD1.5: 1.5,1.6,0.9,0.2; SD2.1: 1.4,1.6,0.9,0.2)", &Options::freeu},
     {"--deep-cache", "N", kHow, "whole UNet steps are every N-th only, those between reuse their deep features: faster, less exact (DeepCache; 2 or 3; default 1: off)", &Options::deep_cache, nullptr, Range{1, 1000}},
     {"--sampler", "NAME", kHow, "see `ldm-gen samplers` (default: the model's)", &Options::sampler, &sampler_names},

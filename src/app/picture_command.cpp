@@ -24,6 +24,7 @@ constexpr auto kTold = std::to_array<DecidingOption>({
     {"guidance_interval", "0,1"},
     {"pag_scale", "0"},
     {"pag_layers", "\n"},
+    {"sag_scale", "0"},
     {"freeu", "\n"},
     {"deep_cache", "1"},
     {"sampler", "\n"},

@@ -69,6 +69,7 @@ void add_steering(Request& request, const Options& options) {
   }
   request.pag_scale = options.pag_scale.value_or(0);
   if (request.pag_scale > 0) request.pag_layers = options.pag_layers.value_or("mid");
+  request.sag_scale = options.sag_scale.value_or(0);
   if (options.freeu) {
     const std::vector<double> f = parse_numbers(*options.freeu, 4);
     request.freeu = FreeUFactors{f.at(0), f.at(1), f.at(2), f.at(3)};

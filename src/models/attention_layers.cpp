@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "ldm/core/error.h"
+
 namespace ldm::models {
 namespace {
 
@@ -28,6 +30,16 @@ std::vector<AttentionLayer> self_attentions(const DenoiserImpl& denoiser, const 
 
 std::vector<AttentionLayer> cross_attentions(const DenoiserImpl& denoiser) {
   return layers_named(denoiser, ".attn2", true, {});
+}
+
+std::pair<std::int64_t, std::int64_t> layer_size(std::int64_t pixels, std::int64_t h,
+                                                 std::int64_t w) {
+  while (h * w > pixels) {
+    h = (h + 1) / 2;
+    w = (w + 1) / 2;
+  }
+  if (h * w != pixels) throw Error::internal("an attention of no size of this UNet");
+  return {h, w};
 }
 
 }  // namespace ldm::models

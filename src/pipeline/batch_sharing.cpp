@@ -13,9 +13,10 @@ auto batch_key(const Plan& plan) {
   return std::tie(plan.scheduler_class, r.sampler, r.compat, plan.timesteps, plan.sigmas,
                   plan.latent_shape, plan.branches, plan.chunks, r.guidance_scale,
                   r.guidance_rescale, r.guidance_start, r.guidance_end, r.pag_scale, r.pag_layers,
-                  r.freeu, r.deep_cache, r.eta, r.width, r.height, r.scheduler.timestep_spacing,
-                  r.scheduler.prediction_type, r.scheduler.rescale_betas_zero_snr, r.hires, r.tile,
-                  r.strength_mode, r.vae_tiling, r.low_memory);
+                  r.sag_scale, r.freeu, r.deep_cache, r.eta, r.width, r.height,
+                  r.scheduler.timestep_spacing, r.scheduler.prediction_type,
+                  r.scheduler.rescale_betas_zero_snr, r.hires, r.tile, r.strength_mode,
+                  r.vae_tiling, r.low_memory);
 }
 
 }  // namespace

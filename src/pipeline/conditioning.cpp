@@ -22,8 +22,10 @@
 #include "ldm/pipeline/heatmap.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/repainting.h"
+#include "ldm/pipeline/self_attention_guidance.h"
 #include "ldm/pipeline/steering.h"
 #include "ldm/schedulers/noise_schedule.h"
+#include "ldm/schedulers/scheduler.h"
 
 namespace ldm {
 
@@ -35,7 +37,8 @@ struct Conditioning {
   at::Tensor class_labels;  ///< [rows·B] int64
   std::shared_ptr<const Steering> steering;
   std::shared_ptr<const Control> control;
-  std::shared_ptr<Heatmap> heatmap;  ///< null: none is asked for
+  std::shared_ptr<Heatmap> heatmap;                       ///< null: none is asked for
+  std::shared_ptr<SelfAttentionGuidance> self_attention;  ///< null: no such guidance
 };
 
 namespace {
@@ -126,6 +129,13 @@ at::Tensor rows_of(const at::Tensor& rows, const CallBranches& call) {
   return call.perturbed ? at::cat({guided, last}) : guided;
 }
 
+/// The rows of the call's first branch, of [rows·B, …], which may be undefined.
+at::Tensor first_rows_of(const at::Tensor& rows, const CallBranches& call) {
+  if (!rows.defined()) return rows;
+  const std::int64_t images = rows.size(0) / call.all;
+  return rows.narrow(0, call.guided == call.all ? 0 : rows.size(0) - images, images);
+}
+
 /// The predictions of all branches [branches·B, C, h, w] from those of all rows: the prompts that
 /// AND joins become one.
 at::Tensor join_prompts(const Plan& plan, const at::Tensor& predictions) {
@@ -165,9 +175,28 @@ at::Tensor combine_branches(const Plan& plan, CallBranches call, const at::Tenso
 /// that keep it busy alone; and whatever the batch, so that no picture depends on its company.
 bool shares_latents(const Plan& plan, const Conditioning& conditioning, const at::Tensor& latents) {
   constexpr std::int64_t kLeastPixels = 64 * 64;
-  return plan.branches > 1 && !plan.perturbed() && conditioning.context.defined() &&
-         !conditioning.channels.defined() && !conditioning.class_labels.defined() &&
-         latents.device().is_cpu() && latents.size(2) * latents.size(3) >= kLeastPixels;
+  return plan.branches > 1 && !plan.perturbed() && !plan.self_guided() &&
+         conditioning.context.defined() && !conditioning.channels.defined() &&
+         !conditioning.class_labels.defined() && latents.device().is_cpu() &&
+         latents.size(2) * latents.size(3) >= kLeastPixels;
+}
+
+}  // namespace
+
+namespace {
+
+/// The denoiser's raw prediction in fp32 for `sample` [rows·B, C, h, w], with the rows of text and
+/// class labels that belong to it.
+at::Tensor denoise(Components& c, const Conditioning& conditioning, const at::Tensor& sample,
+                   double timestep, const at::Tensor& text, const at::Tensor& class_labels,
+                   int call) {
+  const Execution& execution = c.execution;
+  const at::Tensor t =
+      at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
+  const nn::UNetResiduals residuals = conditioning.control->residuals(sample, t, text, call);
+  return c.unet.get()
+      .denoise(sample.contiguous(execution.memory_format), t, text, class_labels, residuals)
+      .to(at::kFloat);
 }
 
 }  // namespace
@@ -194,6 +223,9 @@ std::shared_ptr<Conditioning> make_conditioning(Components& c, const Plan& plan,
   if (!plan.heatmap_tokens.empty()) {
     conditioning->heatmap = std::make_shared<Heatmap>(c, plan, count);
   }
+  if (plan.self_guided()) {
+    conditioning->self_attention = std::make_shared<SelfAttentionGuidance>(c);
+  }
   use_text(*conditioning, contexts);
   const at::Tensor full = condition_channels(c, plan, randoms);
   if (full.defined()) {
@@ -212,20 +244,10 @@ std::shared_ptr<Conditioning> make_conditioning(Components& c, const Plan& plan,
 
 at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& conditioning,
                           const at::Tensor& model_input, double timestep, int call) {
-  const models::DenoiserImpl& unet = c.unet.get();
-  const Execution& execution = c.execution;
-  const at::Tensor latents = model_input.to(execution.dtype);
-  const at::Tensor t =
-      at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
+  const at::Tensor latents = model_input.to(c.execution.dtype);
   const CallBranches branches = branches_at(plan, call);
   const at::Tensor context = rows_of(conditioning.context, branches);
   const at::Tensor class_labels = rows_of(conditioning.class_labels, branches);
-  const auto denoise = [&](const at::Tensor& sample, const at::Tensor& text) {
-    const nn::UNetResiduals residuals = conditioning.control->residuals(sample, t, text, call);
-    const at::Tensor prediction =
-        unet.denoise(sample.contiguous(execution.memory_format), t, text, class_labels, residuals);
-    return prediction.to(at::kFloat);
-  };
   conditioning.steering->perturb_last_of(branches.perturbed ? branches.count() : 0);
   const auto expect_heat = [&](std::int64_t first_image, std::int64_t count) {
     if (conditioning.heatmap) {
@@ -239,16 +261,43 @@ at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& c
     if (conditioning.channels.defined()) {
       sample = at::cat({sample, rows_of(conditioning.channels, branches)}, 1);
     }
-    return combine_branches(plan, branches, denoise(sample, context));
+    SelfAttentionGuidance* own = conditioning.self_attention.get();
+    if (own != nullptr) own->expect(latents.size(0));
+    const at::Tensor rows = denoise(c, conditioning, sample, timestep, context, class_labels, call);
+    if (own != nullptr) own->remember(rows);
+    return combine_branches(plan, branches, rows);
   }
   std::vector<at::Tensor> images;
   const at::Tensor contexts = context.unflatten(0, {branches.count(), latents.size(0)});
   for (std::int64_t b = 0; b < latents.size(0); ++b) {
     conditioning.steering->expect_call(call, static_cast<std::size_t>(b), branches.count());
-    images.push_back(
-        combine_branches(plan, branches, denoise(latents.narrow(0, b, 1), contexts.select(1, b))));
+    images.push_back(combine_branches(plan, branches,
+                                      denoise(c, conditioning, latents.narrow(0, b, 1), timestep,
+                                              contexts.select(1, b), class_labels, call)));
   }
   return at::cat(images);
+}
+
+at::Tensor self_attention_guidance(Components& c, const Plan& plan,
+                                   const Conditioning& conditioning, const Scheduler& scheduler,
+                                   const at::Tensor& latents, int i, int call) {
+  SelfAttentionGuidance& own = *conditioning.self_attention;
+  const at::Tensor& prediction = own.prediction();
+  const at::Tensor clean = scheduler.estimate_x0(prediction, i, latents);
+  // The same noise on the degraded picture: only the picture's share of the latents changes.
+  const at::Tensor change = own.degrade(clean) - clean;
+  const at::Tensor degraded = latents + scheduler.add_noise(change, at::zeros_like(change), i);
+  const CallBranches branches = branches_at(plan, call);
+  at::Tensor sample = scheduler.scale_model_input(degraded, i).to(c.execution.dtype);
+  if (conditioning.channels.defined()) {
+    sample = at::cat({sample, first_rows_of(conditioning.channels, branches)}, 1);
+  }
+  own.expect(0);
+  const at::Tensor of_degraded =
+      denoise(c, conditioning, sample, scheduler.timesteps().at(static_cast<std::size_t>(i)),
+              first_rows_of(conditioning.context, branches),
+              first_rows_of(conditioning.class_labels, branches), call);
+  return plan.request.sag_scale * (prediction - of_degraded);
 }
 
 at::Tensor heat_of(const Conditioning& conditioning, std::int64_t k) {

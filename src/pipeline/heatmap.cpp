@@ -20,21 +20,6 @@
 #include "ldm/pipeline/image_tensor.h"
 
 namespace ldm {
-namespace {
-
-/// Height and width of a layer of so many pixels, halved (rounding up) from the latents'.
-std::pair<std::int64_t, std::int64_t> layer_size(std::int64_t pixels, std::int64_t h,
-                                                 std::int64_t w) {
-  while (h * w > pixels) {
-    h = (h + 1) / 2;
-    w = (w + 1) / 2;
-  }
-  if (h * w != pixels) throw Error::internal("a cross-attention of no size of this UNet");
-  return {h, w};
-}
-
-}  // namespace
-
 std::vector<std::int64_t> positions_of(const std::vector<std::int64_t>& word,
                                        const std::vector<std::int64_t>& prompt) {
   std::vector<std::int64_t> positions;
@@ -63,7 +48,7 @@ struct Heatmap::Impl {
     const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(3)));
     const at::Tensor attention = at::softmax(at::matmul(q, k.transpose(2, 3)) * scale, -1);
     const at::Tensor word = attention.index_select(3, tokens.to(attention.device())).mean({1, 3});
-    const auto [h, w] = layer_size(word.size(1), height, width);
+    const auto [h, w] = models::layer_size(word.size(1), height, width);
     const at::Tensor resized =
         at::upsample_bicubic2d(word.view({images, 1, h, w}), {height, width}, false);
     sum.narrow(0, first_image, images) += at::clamp(resized, 0).squeeze(1).to(at::kCPU);

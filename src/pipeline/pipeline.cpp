@@ -238,9 +238,12 @@ at::Tensor Pipeline::Impl::run_pass(const Pass& pass, const RunCallbacks& callba
       use_text(*start.conditioning, texts_at(pass.images, second, call));
     }
     const double timestep = scheduler.timesteps()[static_cast<std::size_t>(i)];
-    const at::Tensor prediction =
-        predict_guided(*components, plan, *start.conditioning,
-                       scheduler.scale_model_input(latents, i), timestep, call);
+    at::Tensor prediction = predict_guided(*components, plan, *start.conditioning,
+                                           scheduler.scale_model_input(latents, i), timestep, call);
+    if (plan.self_guided()) {
+      prediction = prediction + self_attention_guidance(*components, plan, *start.conditioning,
+                                                        scheduler, latents, i, call);
+    }
     at::Tensor noise = step_noise.draw(scheduler, i);
     if (noise.defined()) noise = noise.to(latents.device());
     const at::Tensor sample = std::exchange(latents, scheduler.step(prediction, i, latents, noise));

@@ -253,7 +253,7 @@ bool Plan::guides_at(int k) const {
 }
 
 int Plan::predictions_at(int k) const {
-  return (guides_at(k) ? branches : 1) + (perturbed() ? 1 : 0);
+  return (guides_at(k) ? branches : 1) + (perturbed() ? 1 : 0) + (self_guided() ? 1 : 0);
 }
 
 double Plan::predictions() const {

@@ -27,6 +27,21 @@ std::vector<std::string> split_by_commas(const std::string& text) {
 std::optional<nn::FreeU> lowest(const FreeUFactors& f) { return nn::FreeU{f.b1, f.s1}; }
 std::optional<nn::FreeU> next(const FreeUFactors& f) { return nn::FreeU{f.b2, f.s2}; }
 
+void check_self_guidance(const Request& request, const Components& c,
+                         std::vector<std::string>& faults) {
+  constexpr int kLeastSide = 5 * 8;
+  if (models::self_attentions(c.unet.bare(), "mid").empty()) {
+    faults.emplace_back("sag_scale: this model's middle has no self-attention");
+  }
+  if (request.pag_scale > 0 || !request.control_images.empty() || !request.heatmap.empty()) {
+    faults.emplace_back(
+        "self-attention guidance works without perturbed attention, ControlNets and heat maps");
+  }
+  if (request.width != 0 && (request.width < kLeastSide || request.height < kLeastSide)) {
+    faults.push_back(cat("self-attention guidance needs ", kLeastSide, " pixels a side"));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> steering_faults(const Request& request, const Components& c) {
@@ -46,10 +61,16 @@ std::vector<std::string> steering_faults(const Request& request, const Component
     if (unet == nullptr) {
       faults.emplace_back("DeepCache works with UNets that see a text or a class only");
     }
-    if (request.pag_scale > 0 || !request.control_images.empty() || !request.heatmap.empty()) {
+    if (request.pag_scale > 0 || request.sag_scale > 0 || !request.control_images.empty() ||
+        !request.heatmap.empty()) {
       faults.emplace_back(
-          "DeepCache leaves out what perturbed attention, ControlNets and heat maps work with");
+          "DeepCache leaves out what perturbed and self-attention guidance, ControlNets and heat "
+          "maps work with");
     }
+  }
+  if (request.sag_scale > 0) check_self_guidance(request, c, faults);
+  if (!(std::isfinite(request.sag_scale) && request.sag_scale >= 0)) {
+    faults.emplace_back("sag_scale must be 0 or more");
   }
   if (!(std::isfinite(request.pag_scale) && request.pag_scale >= 0)) {
     faults.emplace_back("pag_scale must be 0 or more");

@@ -24,6 +24,7 @@ Request request_of(const nlohmann::json& c) {
     request.guidance_start = c["guidance_interval"][0];
     request.guidance_end = c["guidance_interval"][1];
   }
+  request.sag_scale = c.value("sag_scale", 0.0);
   request.deep_cache = c.value("deep_cache", 1);
   if (c.contains("freeu")) {
     const auto& f = c["freeu"];
@@ -43,7 +44,8 @@ Request plain_request() {
 
 }  // namespace
 
-TEST_CASE("guidance intervals, FreeU, DeepCache and PAG equal the public pipelines'", "[golden]") {
+TEST_CASE("guidance intervals, FreeU, DeepCache, PAG and SAG equal the public pipelines'",
+          "[golden]") {
   const test::Golden golden("steering");
   std::map<std::string, std::unique_ptr<Pipeline>> pipelines;
   int cases = 0;
@@ -61,7 +63,7 @@ TEST_CASE("guidance intervals, FreeU, DeepCache and PAG equal the public pipelin
     }
     ++cases;
   }
-  CHECK(cases == 28);
+  CHECK(cases == 36);
 }
 
 TEST_CASE("what steers one run is gone in the next, and neutral values change nothing") {
@@ -71,6 +73,10 @@ TEST_CASE("what steers one run is gone in the next, and neutral values change no
   Request steered = plain;
   steered.freeu = FreeUFactors{1.5, 1.6, 0.9, 0.2};
   steered.pag_scale = 3;
+  CHECK_FALSE(at::equal(test::latents_of(pipeline, steered), before));
+  CHECK(at::equal(test::latents_of(pipeline, plain), before));
+  steered = plain;
+  steered.sag_scale = 1;
   CHECK_FALSE(at::equal(test::latents_of(pipeline, steered), before));
   CHECK(at::equal(test::latents_of(pipeline, plain), before));
   steered = plain;
@@ -96,6 +102,9 @@ TEST_CASE("an interval saves the predictions outside it, and an empty one is no 
   CHECK(pipeline.plan(request).predictions() == 16);
   CHECK(pipeline.picture_cost(pipeline.plan(request)).steps == Approx(0.8 * whole));
   request.pag_scale = 1;
+  CHECK(pipeline.plan(request).predictions() == 26);
+  request.pag_scale = 0;
+  request.sag_scale = 1;
   CHECK(pipeline.plan(request).predictions() == 26);
   request = plain_request();
   request.guidance_end = 0;
@@ -124,6 +133,20 @@ TEST_CASE("DeepCache keeps pictures apart and survives where guidance begins and
   test::expect_close(test::latents_of(pipeline, request), together, 1e-5);
   request.pag_scale = 2;
   CHECK_THROWS_WITH(pipeline.plan(request), Catch::Contains("DeepCache leaves out"));
+}
+
+TEST_CASE("self-attention guidance keeps pictures apart and stands alone") {
+  Pipeline pipeline = test::open_tiny("sd1");
+  Request request = plain_request();
+  request.sag_scale = 0.75;
+  request.guidance_end = 0.5;
+  request.num_images = 3;
+  request.batch_size = 3;
+  const at::Tensor together = test::latents_of(pipeline, request);
+  request.batch_size = 1;
+  test::expect_close(test::latents_of(pipeline, request), together, 1e-4);
+  request.pag_scale = 2;
+  CHECK_THROWS_WITH(pipeline.plan(request), Catch::Contains("works without perturbed attention"));
 }
 
 TEST_CASE("layers that a model lacks and intervals that are none are refused together") {

@@ -40,6 +40,7 @@ struct Options {
   std::optional<std::string> guidance_interval;
   std::optional<double> pag_scale;
   std::optional<std::string> pag_layers;
+  std::optional<double> sag_scale;
   std::optional<std::string> freeu;
   std::optional<std::int64_t> deep_cache;
   std::optional<std::string> sampler;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ldm/models/denoiser.h"
@@ -20,5 +22,9 @@ std::vector<AttentionLayer> self_attentions(const DenoiserImpl& denoiser,
 
 /// The attentions of each pixel to the text.
 std::vector<AttentionLayer> cross_attentions(const DenoiserImpl& denoiser);
+
+/// Height and width of a layer of so many pixels, halved (rounding up) from latents of h × w.
+std::pair<std::int64_t, std::int64_t> layer_size(std::int64_t pixels, std::int64_t h,
+                                                 std::int64_t w);
 
 }  // namespace ldm::models

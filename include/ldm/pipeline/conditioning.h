@@ -13,6 +13,7 @@ namespace ldm {
 
 struct Components;
 class ImageRandom;
+class Scheduler;
 
 /// Everything that the denoiser sees beside the noisy latents and the timestep, for one batch of
 /// images and all branches of guidance: text, picture channels, class labels. The same for every
@@ -38,6 +39,12 @@ void use_text(Conditioning& conditioning, const std::vector<at::Tensor>& context
 at::Tensor predict_guided(Components& components, const Plan& plan,
                           const Conditioning& conditioning, const at::Tensor& model_input,
                           double timestep, int call);
+
+/// What self-attention guidance adds to the prediction that `predict_guided` just gave for
+/// `latents` [B, C, h, w] at the scheduler's step `i`, call `call` of the run.
+at::Tensor self_attention_guidance(Components& components, const Plan& plan,
+                                   const Conditioning& conditioning, const Scheduler& scheduler,
+                                   const at::Tensor& latents, int i, int call);
 
 /// The heat map [h, w] of image `k` of the batch; undefined where none was asked for.
 at::Tensor heat_of(const Conditioning& conditioning, std::int64_t k);

@@ -34,6 +34,8 @@ struct Request {
   /// Perturbed-attention guidance (Ahn et al. 2024), beside `guidance_scale`; 0: none.
   double pag_scale = 0.0;
   std::string pag_layers = "mid";  ///< self-attentions whose names hold one of these, by commas
+  double sag_scale =
+      0.0;  ///< self-attention guidance (Hong et al. 2023), beside all others; 0: none
   std::optional<FreeUFactors> freeu;
   /// DeepCache (Ma et al. 2023): whole UNet calls are every so many, those between take their deep
   /// features; 1: all are whole.
@@ -125,6 +127,7 @@ struct Plan {
   /// Rows of the UNet's batch for each image: the branches, of text one for each prompt.
   int rows() const { return branches + static_cast<int>(prompts.size()) - 1; }
   bool perturbed() const { return request.pag_scale > 0; }
+  bool self_guided() const { return request.sag_scale > 0; }
   /// Whether UNet call `k` of `steps` lies in the guidance interval.
   bool guides_at(int k) const;
   /// UNet predictions for one image in call `k`, and over all calls.

@@ -12,11 +12,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/nn/init.h"
-#include "ldm/train/adamw.h"
 #include "ldm/train/draws.h"
 #include "ldm/train/learning_rate.h"
 
@@ -76,13 +76,11 @@ Targets targets_of(const Batch& batch, const AttributeNames& names, const Datase
   return targets;
 }
 
-AdamW make_optimizer(const torch::nn::Module& network, double learning_rate) {
+std::vector<NamedParameter> parameters_of(const torch::nn::Module& network) {
   std::vector<NamedParameter> parameters;
   for (const auto& item : network.named_parameters())
     parameters.push_back({item.key(), item.value()});
-  OptimizerConfig config;
-  config.learning_rate = learning_rate;
-  return {std::move(parameters), config};
+  return parameters;
 }
 
 at::Tensor loss_of(const models::AttributeLogits& logits, const Targets& targets) {
@@ -133,7 +131,8 @@ Classifier train_classifier(const Dataset& dataset, const ClassifierTraining& tr
   const PictureOptions options{training.network.picture_size, Crop::kNone, false};
   BatchLoader loader(dataset, SampleOrder(dataset.size(), training.seed), options, training.seed,
                      training.threads);
-  AdamW optimizer = make_optimizer(*classifier.network, training.learning_rate);
+  const std::unique_ptr<Optimizer> optimizer =
+      make_optimizer(parameters_of(*classifier.network), training.optimizer, nullptr);
   ScheduleConfig schedule;
   schedule.warmup_steps = std::min<std::int64_t>(50, training.steps / 10);
   for (std::int64_t step = 0; step < training.steps; ++step) {
@@ -147,9 +146,9 @@ Classifier train_classifier(const Dataset& dataset, const ClassifierTraining& tr
       throw Error::non_finite(cat("the classifier's loss is ", value, " at step ", step),
                               "train with a lower learning rate");
     }
-    optimizer.zero_grad();
+    optimizer->zero_grad();
     loss.backward();
-    optimizer.step(learning_rate_factor(schedule, step, training.steps));
+    optimizer->step(learning_rate_factor(schedule, step, training.steps));
     if (on_step) on_step(step, value);
   }
   return classifier;

@@ -59,7 +59,7 @@ ClassifierTraining tiny_training(std::int64_t steps) {
   ClassifierTraining training;
   training.steps = steps;
   training.batch_size = 16;
-  training.learning_rate = 4e-3;
+  training.optimizer.learning_rate = 4e-3;
   training.network.width = 8;
   training.network.blocks = 1;
   training.network.picture_size = 16;

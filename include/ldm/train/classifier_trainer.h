@@ -7,6 +7,7 @@
 #include "ldm/train/batch_loader.h"
 #include "ldm/train/classifier.h"
 #include "ldm/train/dataset.h"
+#include "ldm/train/optimizer.h"
 
 namespace ldm::train {
 
@@ -14,7 +15,8 @@ namespace ldm::train {
 struct ClassifierTraining {
   std::int64_t steps = 1500;
   std::int64_t batch_size = 64;
-  double learning_rate = 2e-3;  ///< at its highest: after a warm-up, before a cosine decay
+  /// Its rate at its highest: after a warm-up, before a cosine decay.
+  OptimizerConfig optimizer{.kind = "muon", .learning_rate = 2e-3};
   std::uint64_t seed = 0;
   int threads = 1;  ///< that decode pictures
   /// Sizes; the numbers of classes come from the data set.
@@ -26,8 +28,8 @@ using StepObserver = std::function<void(std::int64_t step, double loss)>;
 
 /// Trains a classifier from random weights on the pictures of `dataset`, blurred and noised a
 /// little, so that it judges what pictures show rather than their last detail. Cross-entropy of the
-/// object plus half that of background and of count, AdamW. Throws Error::input for metadata
-/// without attributes, Error::non_finite for a loss of NaN.
+/// object plus half that of background and of count, by the optimizer of `training`. Throws
+/// Error::input for metadata without attributes, Error::non_finite for a loss of NaN.
 Classifier train_classifier(const Dataset& dataset, const ClassifierTraining& training,
                             const StepObserver& on_step = {});
 

@@ -1,6 +1,7 @@
 #include "ldm/pipeline/self_attention_guidance.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/matmul.h>

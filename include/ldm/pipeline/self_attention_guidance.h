@@ -1,9 +1,11 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <memory>
+
+namespace at {
+class Tensor;
+}
 
 namespace ldm {
 

@@ -10,6 +10,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/fields.h"
+#include "ldm/io/hash.h"
 #include "ldm/text/prompt_syntax.h"
 
 namespace ldm::app {
@@ -85,8 +86,7 @@ class OwnReader {
   std::string sha256(const Json& json, const std::string& path) const {
     std::string text;
     value(json, text, path);
-    const bool hex = text.find_first_not_of("0123456789abcdef") == std::string::npos;
-    if (text.size() != 64 || !hex) refuse(path, "is no SHA-256");
+    if (!is_sha256_hex(text)) refuse(path, "is no SHA-256");
     return text;
   }
 

@@ -1,9 +1,9 @@
 #include "ldm/app/shard.h"
 
-#include <cstdlib>
 #include <string_view>
 
 #include "ldm/app/option_values.h"
+#include "ldm/core/environment.h"
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 
@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::int64_t kMostShards = std::int64_t{1} << 20;
 
-std::optional<std::int64_t> environment(const char* name) {
-  const char* text = std::getenv(name);
-  if (text == nullptr || *text == '\0') return std::nullopt;
+std::optional<std::int64_t> number_in(const char* name) {
+  const std::string text = environment(name);
+  if (text.empty()) return std::nullopt;
   const auto value = parse_integer(text);
   if (!value || *value < 0) throw Error::usage(cat(name, "=", text, " is not a whole number"));
   return value;
@@ -30,16 +30,16 @@ Shard checked(std::int64_t index, std::int64_t count, const std::string& from) {
 
 /// Tasks of one job step, times those of a job array.
 std::optional<Shard> from_slurm() {
-  const auto task = environment("SLURM_PROCID");
-  const auto tasks = environment("SLURM_NTASKS");
-  const auto element = environment("SLURM_ARRAY_TASK_ID");
-  const auto elements = environment("SLURM_ARRAY_TASK_COUNT");
+  const auto task = number_in("SLURM_PROCID");
+  const auto tasks = number_in("SLURM_NTASKS");
+  const auto element = number_in("SLURM_ARRAY_TASK_ID");
+  const auto elements = number_in("SLURM_ARRAY_TASK_COUNT");
   const bool has_tasks = task && tasks;
   if (!has_tasks && !(element && elements)) return std::nullopt;
   const Shard inner = has_tasks ? checked(*task, *tasks, "SLURM_PROCID/SLURM_NTASKS") : Shard();
   if (!element || !elements) return inner;
-  const std::int64_t first = environment("SLURM_ARRAY_TASK_MIN").value_or(0);
-  const std::int64_t step = environment("SLURM_ARRAY_TASK_STEP").value_or(1);
+  const std::int64_t first = number_in("SLURM_ARRAY_TASK_MIN").value_or(0);
+  const std::int64_t step = number_in("SLURM_ARRAY_TASK_STEP").value_or(1);
   const Shard outer = checked((*element - first) / (step > 0 ? step : 1), *elements,
                               "SLURM_ARRAY_TASK_ID/SLURM_ARRAY_TASK_COUNT");
   return checked(outer.index * inner.count + inner.index, outer.count * inner.count,
@@ -47,8 +47,8 @@ std::optional<Shard> from_slurm() {
 }
 
 Shard from_environment() {
-  const auto rank = environment("RANK");
-  const auto world = environment("WORLD_SIZE");
+  const auto rank = number_in("RANK");
+  const auto world = number_in("WORLD_SIZE");
   if (rank && world) return checked(*rank, *world, "RANK/WORLD_SIZE");
   if (const auto slurm = from_slurm()) return *slurm;
   throw Error::usage("--shard auto: no launcher has said which shard this is",
@@ -72,8 +72,8 @@ Shard read_shard(const std::string& text) {
     }
     shard = checked(*index, *count, "--shard");
   }
-  auto local = environment("LOCAL_RANK");
-  if (!local) local = environment("SLURM_LOCALID");
+  auto local = number_in("LOCAL_RANK");
+  if (!local) local = number_in("SLURM_LOCALID");
   if (local) shard.local_rank = static_cast<int>(*local);
   return shard;
 }

@@ -37,10 +37,6 @@ constexpr std::array<PublishedFile, 5> kPublished = {{
      "dcd690123cfc64383981a31d955694f6acf2072a80537fdb612c8e58ec87a8ac"},
 }};
 
-bool is_digest(std::string_view text) {
-  return text.size() == kHashDigits && text.find_first_not_of("0123456789abcdef") == text.npos;
-}
-
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
@@ -62,7 +58,7 @@ std::optional<Vouched> sidecar(const fs::path& file) {
   const std::string text = read_small_file(path, kMost);
   // As sha256sum writes it: the digest, then perhaps the name.
   std::string digest = lower(text.substr(0, text.find_first_of(" \t\r\n*")));
-  if (!is_digest(digest)) {
+  if (!is_sha256_hex(digest)) {
     throw Error::model(cat(path.string(), ": expected a SHA-256 of 64 hex digits"),
                        "write it with sha256sum, or remove it");
   }
@@ -74,7 +70,8 @@ std::optional<Vouched> cache_blob(const fs::path& file) {
   if (!fs::is_symlink(file, error)) return std::nullopt;
   const fs::path target = fs::read_symlink(file, error);
   std::string name = target.filename().string();
-  if (error || !is_digest(name) || target.parent_path().filename() != "blobs") return std::nullopt;
+  if (error || !is_sha256_hex(name) || target.parent_path().filename() != "blobs")
+    return std::nullopt;
   return Vouched{std::move(name), "the Hugging Face cache's blob name"};
 }
 
@@ -148,7 +145,7 @@ Integrity check_own_hashes(const fs::path& path) {
   Integrity tensors = check_tensor_hashes(*source);
   if (tensors.state != IntegrityState::kVerified) return tensors;
   const auto own = source->metadata().find(std::string(kHeaderHashKey));
-  if (own == source->metadata().end() || !is_digest(own->second)) {
+  if (own == source->metadata().end() || !is_sha256_hex(own->second)) {
     return mismatch({}, "a digest", "none");
   }
   std::string found = hash_header(SafetensorsFile(path), own->second);

@@ -1,6 +1,5 @@
 #include "ldm/io/digest_cache.h"
 
-#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <system_error>
@@ -21,18 +20,12 @@ constexpr std::uint64_t kLeastBytes = std::uint64_t{64} << 20;
 constexpr std::chrono::seconds kSettled{2};
 constexpr std::size_t kHexDigits = 64;
 
-bool is_digest(const std::string& text) {
-  return text.size() == kHexDigits && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
-}
-
 std::optional<std::string> recall(const fs::path& entry) {
   std::error_code error;
   if (!fs::is_regular_file(entry, error)) return std::nullopt;
   try {
     std::string digest = read_small_file(entry, kHexDigits);
-    if (is_digest(digest)) return digest;
+    if (is_sha256_hex(digest)) return digest;
   } catch (const Error&) {
     // As if it were not there.
   }
@@ -60,8 +53,9 @@ DigestCache DigestCache::of_user() {
 }
 
 std::string DigestCache::sha256(const fs::path& path) const {
+  if (folder_.empty()) return sha256_file(path);
   const FileStamp stamp = InputFile(path).stamp();
-  if (folder_.empty() || stamp.size < least_bytes_) return sha256_file(path);
+  if (stamp.size < least_bytes_) return sha256_file(path);
   const fs::path entry = folder_ / sha256_hex(stamp.text());
   if (auto digest = recall(entry)) return *std::move(digest);
   const bool settled = stamp.last_change() + kSettled < std::chrono::system_clock::now();

@@ -58,6 +58,10 @@ std::string sha256_hex(std::string_view text) {
   return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
 }
 
+bool is_sha256_hex(std::string_view text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == text.npos;
+}
+
 std::string sha256_file(const std::filesystem::path& path, std::uint64_t from) {
   constexpr std::uint64_t kPiece = std::uint64_t{1} << 20U;
   const InputFile file(path);

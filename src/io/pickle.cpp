@@ -6,6 +6,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/io/little_endian.h"
 #include "ldm/io/pickle_globals.h"
 #include "ldm/io/pickle_objects.h"
 
@@ -92,14 +93,7 @@ class Machine {
     return bytes_.subspan(std::exchange(at_, at_ + count), count);
   }
   unsigned char take_byte() { return std::to_integer<unsigned char>(take(1).front()); }
-  std::uint64_t take_number(std::size_t count) {
-    std::uint64_t value = 0;
-    const std::span<const std::byte> taken = take(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      value |= std::to_integer<std::uint64_t>(taken[i]) << (8U * i);
-    }
-    return value;
-  }
+  std::uint64_t take_number(std::size_t count) { return from_little_endian(take(count)); }
   std::string_view take_line() {
     const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_,
                                 bytes_.size() - at_);

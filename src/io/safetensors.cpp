@@ -7,6 +7,7 @@
 
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
+#include "ldm/io/little_endian.h"
 #include "ldm/io/sniff.h"
 
 namespace ldm {
@@ -19,10 +20,7 @@ SafetensorsHeader read_header(const InputFile& file, const SafetensorsLimits& li
       static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), kSniffBytes)));
   file.read_at(0, prefix);
   if (file.size() >= kLengthBytes) {
-    std::uint64_t length = 0;
-    for (std::size_t i = 0; i < kLengthBytes; ++i) {
-      length |= std::to_integer<std::uint64_t>(prefix[i]) << (8U * i);
-    }
+    const std::uint64_t length = from_little_endian(std::span(prefix).first(kLengthBytes));
     if (length <= limits.max_header_bytes && length <= file.size() - kLengthBytes) {
       prefix.resize(kLengthBytes + static_cast<std::size_t>(length));
       file.read_at(0, prefix);
@@ -133,10 +131,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   });
 
   const std::string text = header_text(order, metadata);
-  std::array<std::byte, kLengthBytes> length{};
-  for (std::size_t i = 0; i < kLengthBytes; ++i) {
-    length.at(i) = static_cast<std::byte>((std::uint64_t{text.size()} >> (8U * i)) & 0xFFU);
-  }
+  const std::array<std::byte, kLengthBytes> length = little_endian(text.size());
   std::vector<std::span<const std::byte>> parts;
   parts.reserve(order.size() + 2);
   parts.emplace_back(length);

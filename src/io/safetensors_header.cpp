@@ -10,6 +10,7 @@
 #include "ldm/core/error.h"
 #include "ldm/core/text.h"
 #include "ldm/io/json_sax.h"
+#include "ldm/io/little_endian.h"
 #include "ldm/io/safetensors.h"
 #include "ldm/io/sniff.h"
 
@@ -262,14 +263,6 @@ class HeaderReader final : public JsonHandler {
   std::unordered_set<std::string> others_;
 };
 
-std::uint64_t little_endian(std::span<const std::byte> bytes) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < kLengthBytes; ++i) {
-    value |= std::to_integer<std::uint64_t>(bytes[i]) << (8U * i);
-  }
-  return value;
-}
-
 std::uint64_t header_length(std::span<const std::byte> prefix, std::uint64_t file_size,
                             const SafetensorsLimits& limits) {
   const std::string_view start(reinterpret_cast<const char*>(prefix.data()), prefix.size());
@@ -277,7 +270,7 @@ std::uint64_t header_length(std::span<const std::byte> prefix, std::uint64_t fil
   std::uint64_t length = 0;
   if (file_size >= kLengthBytes) {
     if (prefix.size() < kLengthBytes) throw Error::internal("safetensors prefix is too short");
-    length = little_endian(prefix);
+    length = from_little_endian(prefix.first(kLengthBytes));
     if (length <= limits.max_header_bytes && length <= file_size - kLengthBytes) return length;
   }
   if (const auto foreign = foreign_weights(start)) throw *foreign;

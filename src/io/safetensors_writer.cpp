@@ -9,6 +9,7 @@
 #include "ldm/io/atomic_file.h"
 #include "ldm/io/convert.h"
 #include "ldm/io/hash.h"
+#include "ldm/io/little_endian.h"
 
 namespace ldm {
 namespace {
@@ -95,14 +96,6 @@ std::string header_text(const std::vector<Planned>& tensors,
   return text;
 }
 
-std::array<std::byte, kLengthBytes> length_bytes(std::uint64_t length) {
-  std::array<std::byte, kLengthBytes> bytes{};
-  for (std::size_t i = 0; i < kLengthBytes; ++i) {
-    bytes.at(i) = static_cast<std::byte>((length >> (8U * i)) & 0xFFU);
-  }
-  return bytes;
-}
-
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
@@ -181,7 +174,7 @@ void write_shard(const std::vector<Planned>& tensors, const fs::path& path,
   std::uint64_t needed = kLengthBytes + placeholder.size();
   for (const Planned& tensor : tensors) needed += tensor.bytes;
   AtomicFile file(path, needed, options.if_exists);
-  file.append(length_bytes(placeholder.size()));
+  file.append(little_endian(placeholder.size()));
   file.append(bytes_of(placeholder));
   for (std::size_t i = 0; i < tensors.size(); ++i) hashes[i] = streamer.write(tensors[i], file);
   const std::string own_hash = sha256_hex(header_text(tensors, options.metadata, hashes, zeros));

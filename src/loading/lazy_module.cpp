@@ -98,19 +98,20 @@ void LazyModule::load() {
 FilesVerdict LazyModule::fetch(const Execution& execution) {
   const std::vector<SourceFile> files = files_->weights->files();
   // Changed weights are of one run only, and other devices read them as they are.
-  if (!context_.packed.enabled() || !updates_.empty() || !execution.device.is_cpu()) {
-    return judge_files(files, *context_.digests, load_parts(execution));
+  const bool keeps = context_.packed.enabled() && updates_.empty() && execution.device.is_cpu();
+  PackedCache::Key key;
+  if (keeps) {
+    key = {files_->name, files_sha256(files, *context_.digests),
+           cat(files_->class_name, " ", files_->config.dump()), execution};
+    PackedCache::Restored kept = context_.packed.restore(*module_, key);
+    mapped_ = std::move(kept.memory);
+    if (mapped_) return judge_files(files, *context_.digests, kept.vouched);
+    // Of what could not be used something may be there already.
+    let_go();
   }
-  const PackedCache::Key key{files_->name, files_sha256(files, *context_.digests),
-                             cat(files_->class_name, " ", files_->config.dump()), execution};
-  PackedCache::Restored kept = context_.packed.restore(*module_, key);
-  mapped_ = std::move(kept.memory);
-  if (mapped_) return judge_files(files, *context_.digests, kept.vouched);
-  // Of what could not be used something may be there already.
-  let_go();
   const bool vouched = load_parts(execution);
   FilesVerdict verdict = judge_files(files, *context_.digests, vouched);
-  context_.packed.keep(*module_, key, vouched);
+  if (keeps) context_.packed.keep(*module_, key, vouched);
   return verdict;
 }
 
@@ -118,7 +119,7 @@ bool LazyModule::load_parts(const Execution& execution) {
   const bool pack = execution.device.is_cpu();
   std::atomic<bool> own_hashes = true;
   const auto load_part = [&](const Part& part) {
-    if (!load_weights(*module_, *files_->weights, part.binding, execution, updates_)) {
+    if (!load_weights(*files_->weights, part.binding, execution, updates_)) {
       own_hashes = false;
     }
     if (pack) nn::pack_for_inference(*part.module);

@@ -37,15 +37,11 @@ bool fits(at::IntArrayRef expected, at::IntArrayRef found) {
 
 class ModuleLoader {
  public:
-  ModuleLoader(torch::nn::Module& module, const TensorSource& files, const Execution& execution,
-               const WeightUpdates& updates)
-      : parameters_(module.named_parameters()),
-        files_(files),
-        execution_(execution),
-        updates_(updates) {}
+  ModuleLoader(const TensorSource& files, const Execution& execution, const WeightUpdates& updates)
+      : files_(files), execution_(execution), updates_(updates) {}
 
   void load(const WeightBinding::Entry& entry) {
-    at::Tensor& parameter = parameters_[entry.key];
+    const at::Tensor& parameter = entry.parameter;
     const auto updates = updates_.find(entry.key);
     const bool updated = updates != updates_.end();
     at::Tensor values =
@@ -113,7 +109,6 @@ class ModuleLoader {
                        "the file is damaged or was trained to divergence; get it again");
   }
 
-  torch::OrderedDict<std::string, at::Tensor> parameters_;
   const TensorSource& files_;
   const Execution& execution_;
   const WeightUpdates& updates_;
@@ -172,7 +167,7 @@ WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& 
     }
     const TensorInfo& info = *files.find(found->second);
     if (fits(item.value().sizes(), info.shape)) {
-      binding.entries.push_back({item.key(), found->second});
+      binding.entries.push_back({item.key(), found->second, item.value()});
     } else {
       binding.mis_shaped.push_back(cat(item.key(), " expected ", shape_text(item.value().sizes()),
                                        " found ", shape_text(info.shape)));
@@ -185,11 +180,10 @@ WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& 
   return binding;
 }
 
-bool load_weights(torch::nn::Module& module, const TensorSource& files,
-                  const WeightBinding& binding, const Execution& execution,
-                  const WeightUpdates& updates) {
+bool load_weights(const TensorSource& files, const WeightBinding& binding,
+                  const Execution& execution, const WeightUpdates& updates) {
   const c10::AutoGradMode no_grad(false);
-  ModuleLoader loader(module, files, execution, updates);
+  ModuleLoader loader(files, execution, updates);
   for (const WeightBinding::Entry& entry : binding.entries) loader.load(entry);
   files.check_unchanged();
   return loader.all_vouched();

@@ -68,7 +68,7 @@ void load_module(torch::nn::Module& module, const TensorSource& files, const Key
     throw Error::model(binding.problems(what),
                        "do --net and the files belong to the same network?");
   }
-  load_weights(module, files, binding, execution);
+  load_weights(files, binding, execution);
   module.eval();
 }
 

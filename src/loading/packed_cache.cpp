@@ -4,9 +4,7 @@
 #include <torch/version.h>
 
 #include <array>
-#include <cstring>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <span>
 #include <system_error>
 #include <vector>
@@ -20,6 +18,7 @@
 #include "ldm/io/file.h"
 #include "ldm/io/hash.h"
 #include "ldm/io/json.h"
+#include "ldm/io/little_endian.h"
 #include "ldm/kernels/onednn.h"
 #include "ldm/nn/pack.h"
 
@@ -42,20 +41,7 @@ constexpr std::size_t aligned(std::size_t bytes) {
 
 Error damaged(const std::string& what) { return Error::model("packed weights: " + what); }
 
-/// What a header says of a tensor.
-struct Entry {
-  std::size_t offset = 0;  ///< behind the header
-  OnednnPacked parts;      ///< of an ordinary tensor without a layout
-};
-
-Json entry_json(const Entry& entry) {
-  return {{"offset", entry.offset},
-          {"bytes", entry.parts.memory.size()},
-          {"sizes", entry.parts.sizes},
-          {"dtype", static_cast<int>(entry.parts.dtype)},
-          {"layout", entry.parts.layout}};
-}
-
+/// An ordinary tensor has no layout.
 OnednnPacked parts_of(const at::Tensor& tensor) {
   if (tensor.is_mkldnn()) return onednn_parts(tensor);
   return {tensor.sizes().vec(),
@@ -73,15 +59,18 @@ void write_tensors(const fs::path& path, const std::map<std::string, at::Tensor>
   std::size_t end = 0;
   for (const auto& [name, tensor] : tensors) {
     kept.push_back(tensor.is_mkldnn() ? tensor : tensor.contiguous());
-    const Entry entry{end, parts_of(kept.back())};
-    header["tensors"][name] = entry_json(entry);
-    data.push_back(entry.parts.memory);
-    end = aligned(end + entry.parts.memory.size());
+    const OnednnPacked parts = parts_of(kept.back());
+    header["tensors"][name] = {{"offset", end},
+                               {"bytes", parts.memory.size()},
+                               {"sizes", parts.sizes},
+                               {"dtype", static_cast<int>(parts.dtype)},
+                               {"layout", parts.layout}};
+    data.push_back(parts.memory);
+    end = aligned(end + parts.memory.size());
   }
   std::string text = header.dump();
   text.resize(aligned(kLengthBytes + text.size()) - kLengthBytes, ' ');
-  std::array<std::byte, kLengthBytes> length;
-  for (std::size_t i = 0; i < kLengthBytes; ++i) length[i] = std::byte(text.size() >> (8 * i));
+  const std::array<std::byte, kLengthBytes> length = little_endian(text.size());
   constexpr std::array<std::byte, kAlignment> kZeros{};
   std::vector<std::span<const std::byte>> parts = {length, std::as_bytes(std::span(text))};
   for (const auto& bytes : data) {
@@ -95,11 +84,8 @@ void write_tensors(const fs::path& path, const std::map<std::string, at::Tensor>
 class MappedTensors {
  public:
   explicit MappedTensors(std::span<const std::byte> bytes) {
-    std::uint64_t length = 0;
     if (bytes.size() < kLengthBytes) throw damaged("the file is cut off");
-    for (std::size_t i = kLengthBytes; i-- > 0;) {
-      length = length << 8U | std::to_integer<std::uint64_t>(bytes[i]);
-    }
+    const std::uint64_t length = from_little_endian(bytes.first(kLengthBytes));
     if (length > bytes.size() - kLengthBytes) throw damaged("the file is cut off");
     const auto text = bytes.subspan(kLengthBytes, static_cast<std::size_t>(length));
     data_ = bytes.subspan(kLengthBytes + text.size());

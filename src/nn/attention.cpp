@@ -2,8 +2,11 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/softmax.h>
 
+#include <cmath>
 #include <memory>
 
 #include "ldm/kernels/attention.h"
@@ -19,6 +22,12 @@ at::Tensor from_tokens(const at::Tensor& tokens, const at::Tensor& like) {
   return tokens.reshape({tokens.size(0), like.size(2), like.size(3), tokens.size(2)})
       .permute({0, 3, 1, 2})
       .contiguous(like.suggest_memory_format());
+}
+
+at::Tensor attention_weights(const at::Tensor& query, const at::Tensor& key) {
+  const double scale = 1.0 / std::sqrt(static_cast<double>(query.size(3)));
+  const at::Tensor scores = at::matmul(query.to(at::kFloat), key.to(at::kFloat).transpose(2, 3));
+  return at::softmax(scores * scale, -1);
 }
 
 namespace {

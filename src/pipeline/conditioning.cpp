@@ -181,10 +181,6 @@ bool shares_latents(const Plan& plan, const Conditioning& conditioning, const at
          latents.size(2) * latents.size(3) >= kLeastPixels;
 }
 
-}  // namespace
-
-namespace {
-
 /// The denoiser's raw prediction in fp32 for `sample` [rows·B, C, h, w], with the rows of text and
 /// class labels that belong to it.
 at::Tensor denoise(Components& c, const Conditioning& conditioning, const at::Tensor& sample,

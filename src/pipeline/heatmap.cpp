@@ -3,8 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/clamp.h>
-#include <ATen/ops/matmul.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/upsample_bicubic2d.h>
@@ -12,7 +10,6 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "ldm/core/error.h"
 #include "ldm/loading/components.h"
@@ -43,10 +40,8 @@ struct Heatmap::Impl {
   std::int64_t images = 0;
 
   void add(const at::Tensor& query, const at::Tensor& key) {
-    const at::Tensor q = query.narrow(0, row, images).to(at::kFloat);
-    const at::Tensor k = key.narrow(0, row, images).to(at::kFloat);
-    const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(3)));
-    const at::Tensor attention = at::softmax(at::matmul(q, k.transpose(2, 3)) * scale, -1);
+    const at::Tensor attention =
+        nn::attention_weights(query.narrow(0, row, images), key.narrow(0, row, images));
     const at::Tensor word = attention.index_select(3, tokens.to(attention.device())).mean({1, 3});
     const auto [h, w] = models::layer_size(word.size(1), height, width);
     const at::Tensor resized =

@@ -4,14 +4,10 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/conv2d.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/outer.h>
 #include <ATen/ops/pad.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/upsample_nearest2d.h>
 #include <ATen/ops/where.h>
-
-#include <cmath>
 
 #include "ldm/loading/components.h"
 #include "ldm/models/attention_layers.h"
@@ -43,10 +39,8 @@ struct SelfAttentionGuidance::Impl {
 
   void observe(const at::Tensor& query, const at::Tensor& key) {
     if (images == 0) return;
-    const at::Tensor q = query.narrow(0, 0, images).to(at::kFloat);
-    const at::Tensor k = key.narrow(0, 0, images).to(at::kFloat);
-    const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(3)));
-    attended = at::softmax(at::matmul(q, k.transpose(2, 3)) * scale, -1).mean(1).sum(1);
+    attended =
+        nn::attention_weights(query.narrow(0, 0, images), key.narrow(0, 0, images)).mean(1).sum(1);
   }
 };
 

@@ -27,13 +27,33 @@ std::vector<std::string> split_by_commas(const std::string& text) {
 std::optional<nn::FreeU> lowest(const FreeUFactors& f) { return nn::FreeU{f.b1, f.s1}; }
 std::optional<nn::FreeU> next(const FreeUFactors& f) { return nn::FreeU{f.b2, f.s2}; }
 
+/// Whether a request listens to, or changes, what goes on deep inside the denoiser.
+bool works_inside(const Request& request) {
+  return request.pag_scale > 0 || !request.control_images.empty() || !request.heatmap.empty();
+}
+
+void check_deep_cache(const Request& request, bool serves, std::vector<std::string>& faults) {
+  if (request.deep_cache < 1) faults.emplace_back("deep_cache must be 1 or more");
+  if (request.deep_cache <= 1) return;
+  if (!serves) faults.emplace_back("DeepCache works with UNets that see a text or a class only");
+  if (works_inside(request) || request.sag_scale > 0) {
+    faults.emplace_back(
+        "DeepCache leaves out what perturbed and self-attention guidance, ControlNets and heat "
+        "maps work with");
+  }
+}
+
 void check_self_guidance(const Request& request, const Components& c,
                          std::vector<std::string>& faults) {
   constexpr int kLeastSide = 5 * 8;
+  if (!(std::isfinite(request.sag_scale) && request.sag_scale >= 0)) {
+    faults.emplace_back("sag_scale must be 0 or more");
+  }
+  if (!(request.sag_scale > 0)) return;
   if (models::self_attentions(c.unet.bare(), "mid").empty()) {
     faults.emplace_back("sag_scale: this model's middle has no self-attention");
   }
-  if (request.pag_scale > 0 || !request.control_images.empty() || !request.heatmap.empty()) {
+  if (works_inside(request)) {
     faults.emplace_back(
         "self-attention guidance works without perturbed attention, ControlNets and heat maps");
   }
@@ -55,23 +75,8 @@ std::vector<std::string> steering_faults(const Request& request, const Component
   if (request.freeu && unet == nullptr) {
     faults.emplace_back("FreeU works with UNets that see a text or a class only");
   }
-  if (request.deep_cache < 1) {
-    faults.emplace_back("deep_cache must be 1 or more");
-  } else if (request.deep_cache > 1) {
-    if (unet == nullptr) {
-      faults.emplace_back("DeepCache works with UNets that see a text or a class only");
-    }
-    if (request.pag_scale > 0 || request.sag_scale > 0 || !request.control_images.empty() ||
-        !request.heatmap.empty()) {
-      faults.emplace_back(
-          "DeepCache leaves out what perturbed and self-attention guidance, ControlNets and heat "
-          "maps work with");
-    }
-  }
-  if (request.sag_scale > 0) check_self_guidance(request, c, faults);
-  if (!(std::isfinite(request.sag_scale) && request.sag_scale >= 0)) {
-    faults.emplace_back("sag_scale must be 0 or more");
-  }
+  check_deep_cache(request, unet != nullptr, faults);
+  check_self_guidance(request, c, faults);
   if (!(std::isfinite(request.pag_scale) && request.pag_scale >= 0)) {
     faults.emplace_back("pag_scale must be 0 or more");
   } else if (request.pag_scale > 0) {

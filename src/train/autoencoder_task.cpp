@@ -198,18 +198,16 @@ AutoencoderTask::~AutoencoderTask() = default;
 std::vector<Task::Phase> AutoencoderTask::phases() {
   Phase phase;
   phase.name = "autoencoder";
-  for (const auto& item : parts_->model->named_parameters()) {
-    const bool averaged = parts_->codebook && !parts_->codebook->learned_by_gradient() &&
-                          item.key() == "quantize.embedding.weight";
-    if (!averaged && item.value().requires_grad())
-      phase.parameters.push_back({item.key(), item.value()});
+  phase.parameters = trained_parameters(*parts_->model);
+  if (parts_->codebook && !parts_->codebook->learned_by_gradient()) {
+    std::erase_if(phase.parameters, [](const NamedParameter& parameter) {
+      return parameter.name == "quantize.embedding.weight";
+    });
   }
   if (!parts_->discriminator) return {phase};
-  Phase second{"discriminator", {}, parts_->discriminator_section.learning_rate_factor};
-  for (const auto& item : parts_->discriminator->named_parameters()) {
-    second.parameters.push_back({"discriminator." + item.key(), item.value()});
-  }
-  return {phase, second};
+  return {phase,
+          {"discriminator", trained_parameters(*parts_->discriminator, "discriminator."),
+           parts_->discriminator_section.learning_rate_factor}};
 }
 
 bool AutoencoderTask::active(std::size_t phase, std::int64_t step) const {

@@ -150,7 +150,7 @@ Classifier load_classifier(const std::filesystem::path& path) {
   if (!binding.complete()) {
     throw Error::model(path.string() + ": " + binding.problems("classifier"));
   }
-  load_weights(*classifier.network, *source, binding, Execution{});
+  load_weights(*source, binding, Execution{});
   return classifier;
 }
 

@@ -76,13 +76,6 @@ Targets targets_of(const Batch& batch, const AttributeNames& names, const Datase
   return targets;
 }
 
-std::vector<NamedParameter> parameters_of(const torch::nn::Module& network) {
-  std::vector<NamedParameter> parameters;
-  for (const auto& item : network.named_parameters())
-    parameters.push_back({item.key(), item.value()});
-  return parameters;
-}
-
 at::Tensor loss_of(const models::AttributeLogits& logits, const Targets& targets) {
   return at::cross_entropy_loss(logits.object, targets.object) +
          kSideWeight * at::cross_entropy_loss(logits.background, targets.background) +
@@ -132,7 +125,7 @@ Classifier train_classifier(const Dataset& dataset, const ClassifierTraining& tr
   BatchLoader loader(dataset, SampleOrder(dataset.size(), training.seed), options, training.seed,
                      training.threads);
   const std::unique_ptr<Optimizer> optimizer =
-      make_optimizer(parameters_of(*classifier.network), training.optimizer, nullptr);
+      make_optimizer(trained_parameters(*classifier.network), training.optimizer, nullptr);
   ScheduleConfig schedule;
   schedule.warmup_steps = std::min<std::int64_t>(50, training.steps / 10);
   for (std::int64_t step = 0; step < training.steps; ++step) {

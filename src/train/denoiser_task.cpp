@@ -19,14 +19,6 @@
 namespace ldm::train {
 namespace {
 
-std::vector<NamedParameter> trained(const torch::nn::Module& module, const std::string& prefix) {
-  std::vector<NamedParameter> parameters;
-  for (const auto& item : module.named_parameters()) {
-    if (item.value().requires_grad()) parameters.push_back({prefix + item.key(), item.value()});
-  }
-  return parameters;
-}
-
 /// What identifies cached latents: the autoencoder's weights, the pictures and how they are read.
 std::string cache_identity(const models::AutoencoderImpl& vae, const PictureReader& reader,
                            const std::string& mixed_precision) {
@@ -83,9 +75,9 @@ DenoiserTask::DenoiserTask(DenoiserModel model, const RunConfig& config, const R
 }
 
 std::vector<Task::Phase> DenoiserTask::phases() {
-  Phase phase{"denoiser", trained(*model_.unet, "unet."), 1.0};
+  Phase phase{"denoiser", trained_parameters(*model_.unet, "unet."), 1.0};
   if (model_.text_encoder) {
-    for (NamedParameter& parameter : trained(*model_.text_encoder, "text_encoder.")) {
+    for (NamedParameter& parameter : trained_parameters(*model_.text_encoder, "text_encoder.")) {
       phase.parameters.push_back(std::move(parameter));
     }
   }

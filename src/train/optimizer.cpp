@@ -32,6 +32,15 @@ class Both : public Optimizer {
 
 }  // namespace
 
+std::vector<NamedParameter> trained_parameters(const torch::nn::Module& module,
+                                               const std::string& prefix) {
+  std::vector<NamedParameter> parameters;
+  for (const auto& item : module.named_parameters()) {
+    if (item.value().requires_grad()) parameters.push_back({prefix + item.key(), item.value()});
+  }
+  return parameters;
+}
+
 void OptimizerConfig::validate(const std::string& where) const {
   const auto require = [&](bool fine, const char* field, double value, const char* range) {
     if (!fine) throw Error::input(cat(where, ": /", field, ": ", value, " is not ", range));

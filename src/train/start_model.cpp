@@ -55,7 +55,7 @@ void fill_for_training(torch::nn::Module& module, const RunConfig& config) {
 void load_for_training(torch::nn::Module& module, const ComponentFiles& files) {
   const WeightBinding binding = bind_weights(module, *files.weights, key_map(files.class_name));
   if (!binding.complete()) throw Error::model(binding.problems(files.name));
-  load_weights(module, *files.weights, binding, Execution{});
+  load_weights(*files.weights, binding, Execution{});
   for (at::Tensor& parameter : module.parameters()) parameter.requires_grad_(true);
 }
 

@@ -79,7 +79,7 @@ TEST_CASE("weights of every stored format arrive in the wanted one, convolutions
       execution.dtype = wanted;
       execution.memory_format = c10::MemoryFormat::ChannelsLast;
       execution.threads = 2;
-      load_weights(module, files, bind_weights(module, files, plain()), execution);
+      load_weights(files, bind_weights(module, files, plain()), execution);
       for (const auto& item : module.named_parameters()) {
         INFO(item.key());
         CHECK(item.value().scalar_type() == wanted);
@@ -113,7 +113,7 @@ TEST_CASE("a linear layer may be stored as a 1x1 convolution") {
   Small module;
   const WeightBinding binding = bind_weights(module, files, plain());
   REQUIRE(binding.complete());
-  load_weights(module, files, binding, Execution{});
+  load_weights(files, binding, Execution{});
   CHECK(at::equal(module.linear->weight, tensors["linear.weight"].view({4, 6})));
 }
 
@@ -125,8 +125,8 @@ TEST_CASE("NaN and Inf in weights are a model error that names the tensor") {
     tensors["conv.weight"].view({-1})[5] = bad;
     const WeightFiles files = write(dir, tensors);
     Small module;
-    const Error error = error_of(
-        [&] { load_weights(module, files, bind_weights(module, files, plain()), Execution{}); });
+    const Error error =
+        error_of([&] { load_weights(files, bind_weights(module, files, plain()), Execution{}); });
     CHECK(error.exit_code() == 4);
     CHECK_THAT(error.message(), Contains("conv.weight") && Contains("1 NaN or Inf"));
   }
@@ -138,10 +138,10 @@ TEST_CASE("unloading makes placeholders again, and weights can come back") {
   const WeightFiles files = write(dir, tensors);
   Small module;
   const WeightBinding binding = bind_weights(module, files, plain());
-  load_weights(module, files, binding, Execution{});
+  load_weights(files, binding, Execution{});
   unload_weights(module);
   CHECK(nn::is_unallocated(module.linear->weight));
-  load_weights(module, files, binding, Execution{});
+  load_weights(files, binding, Execution{});
   CHECK(at::equal(module.linear->weight, tensors.at("linear.weight")));
 }
 

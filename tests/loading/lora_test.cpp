@@ -218,7 +218,7 @@ TEST_CASE("weights are W + the changes of all files, in fp32 before they are rou
   Execution execution;
   execution.dtype = at::kBFloat16;
   execution.threads = 2;
-  load_weights(*model.unet, files, bind_weights(*model.unet, files, key_map("unet")), execution,
+  load_weights(files, bind_weights(*model.unet, files, key_map("unet")), execution,
                matcher.updates(request).at("unet"));
   for (const auto& item : model.unet->named_parameters()) {
     at::Tensor expected = base.at(item.key()).to(at::kFloat);

@@ -42,6 +42,15 @@ Request plain_request() {
   return request;
 }
 
+/// Pictures of a batch are those that each would be alone.
+void expect_apart(Pipeline& pipeline, Request request, double tolerance) {
+  request.num_images = 3;
+  request.batch_size = 3;
+  const at::Tensor together = test::latents_of(pipeline, request);
+  request.batch_size = 1;
+  test::expect_close(test::latents_of(pipeline, request), together, tolerance);
+}
+
 }  // namespace
 
 TEST_CASE("guidance intervals, FreeU, DeepCache, PAG and SAG equal the public pipelines'",
@@ -126,11 +135,7 @@ TEST_CASE("DeepCache keeps pictures apart and survives where guidance begins and
   request.deep_cache = 3;
   request.guidance_start = 0.25;
   request.guidance_end = 0.6;
-  request.num_images = 3;
-  request.batch_size = 3;
-  const at::Tensor together = test::latents_of(pipeline, request);
-  request.batch_size = 1;
-  test::expect_close(test::latents_of(pipeline, request), together, 1e-5);
+  expect_apart(pipeline, request, 1e-5);
   request.pag_scale = 2;
   CHECK_THROWS_WITH(pipeline.plan(request), Catch::Contains("DeepCache leaves out"));
 }
@@ -140,11 +145,7 @@ TEST_CASE("self-attention guidance keeps pictures apart and stands alone") {
   Request request = plain_request();
   request.sag_scale = 0.75;
   request.guidance_end = 0.5;
-  request.num_images = 3;
-  request.batch_size = 3;
-  const at::Tensor together = test::latents_of(pipeline, request);
-  request.batch_size = 1;
-  test::expect_close(test::latents_of(pipeline, request), together, 1e-4);
+  expect_apart(pipeline, request, 1e-4);
   request.pag_scale = 2;
   CHECK_THROWS_WITH(pipeline.plan(request), Catch::Contains("works without perturbed attention"));
 }

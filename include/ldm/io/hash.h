@@ -29,6 +29,9 @@ class Sha256 {
 std::string sha256_hex(std::span<const std::byte> bytes);
 std::string sha256_hex(std::string_view text);
 
+/// Whether a text has the form of one.
+bool is_sha256_hex(std::string_view text);
+
 /// Of a file from byte `from` to its end, read in pieces; Error::model when it cannot be read.
 std::string sha256_file(const std::filesystem::path& path, std::uint64_t from = 0);
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ldm/core/error.h"
+#include "ldm/io/little_endian.h"
 #include "ldm/io/zip_archive.h"
 
 /// What the readers of a zip's parts share: zip_end.cpp and zip_directory.cpp.
@@ -38,14 +39,7 @@ class Fields {
   }
 
  private:
-  std::uint64_t number(std::size_t count) {
-    std::uint64_t value = 0;
-    const std::span<const std::byte> taken = take(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      value |= std::to_integer<std::uint64_t>(taken[i]) << (8U * i);
-    }
-    return value;
-  }
+  std::uint64_t number(std::size_t count) { return from_little_endian(take(count)); }
   std::span<const std::byte> bytes_;
   std::size_t at_ = 0;
 };

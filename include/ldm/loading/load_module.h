@@ -22,6 +22,7 @@ struct WeightBinding {
   struct Entry {
     std::string key;       ///< the parameter's name in the module
     std::string file_key;  ///< the tensor's name in the file
+    at::Tensor parameter;
   };
   std::vector<Entry> entries;
   std::vector<std::string> missing;     ///< "key [shape]"
@@ -42,9 +43,8 @@ WeightBinding bind_weights(const torch::nn::Module& module, const TensorSource& 
 /// the execution's dtype, device and (4-D) memory format and makes it the parameter's data. Returns
 /// whether every tensor had such a digest. Error::model naming file and tensor for non-finite
 /// values, E_SUM_MISMATCH, or files that changed meanwhile.
-bool load_weights(torch::nn::Module& module, const TensorSource& files,
-                  const WeightBinding& binding, const Execution& execution,
-                  const WeightUpdates& updates = {});
+bool load_weights(const TensorSource& files, const WeightBinding& binding,
+                  const Execution& execution, const WeightUpdates& updates = {});
 
 /// Lets a module's weights go: its parameters become placeholders again.
 void unload_weights(torch::nn::Module& module);

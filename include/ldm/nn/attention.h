@@ -39,6 +39,10 @@ at::Tensor to_tokens(const at::Tensor& x);
 /// channels_last.
 at::Tensor from_tokens(const at::Tensor& tokens, const at::Tensor& like);
 
+/// softmax(Q Kᵀ / √dim_head) itself, in fp32, for those who `observe`: query [B, heads, N,
+/// dim_head] and key [B, heads, S, dim_head] → [B, heads, N, S].
+at::Tensor attention_weights(const at::Tensor& query, const at::Tensor& key);
+
 /// softmax(Q Kᵀ / √dim_head) V over heads, its scores never held in memory as a whole.
 /// Source: Vaswani et al. 2017, eq. 1; diffusers' Attention with AttnProcessor2_0.
 struct AttentionImpl : torch::nn::Module {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
 
 #include <memory>
 #include <string>
@@ -17,6 +18,10 @@ struct NamedParameter {
   std::string name;
   at::Tensor value;
 };
+
+/// The parameters of a module that want gradients, by their names with `prefix` before them.
+std::vector<NamedParameter> trained_parameters(const torch::nn::Module& module,
+                                               const std::string& prefix = {});
 
 /// The fields of a run's "optimizer" section. `learning_rate`, `weight_decay` serve both kinds, the
 /// betas and epsilon AdamW alone, `momentum` Muon alone.

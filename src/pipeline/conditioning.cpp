@@ -266,6 +266,7 @@ at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& c
   std::vector<at::Tensor> images;
   const at::Tensor contexts = context.unflatten(0, {branches.count(), latents.size(0)});
   for (std::int64_t b = 0; b < latents.size(0); ++b) {
+    expect_heat(b, 1);
     conditioning.steering->expect_call(call, static_cast<std::size_t>(b), branches.count());
     images.push_back(combine_branches(plan, branches,
                                       denoise(c, conditioning, latents.narrow(0, b, 1), timestep,

@@ -54,6 +54,27 @@ TEST_CASE("heat maps equal the mean attention of diffusers' processors", "[golde
   CHECK(cases == 8);
 }
 
+TEST_CASE("a heat map is of the prompt's row also where images share what comes before the text") {
+  Pipeline pipeline = test::open_tiny("sd1");
+  Request request;
+  request.prompt = "a red apple";
+  request.heatmap = "apple";
+  request.num_inference_steps = 1;
+  request.num_images = 2;
+  request.batch_size = 2;
+  request.width = request.height = 512;  // a side of 64 latents or more is shared
+  request.guidance_scale = 1;
+  const std::vector<ImageResult> alone = test::run(pipeline, request);
+  request.guidance_scale = 5;
+  const std::vector<ImageResult> guided = test::run(pipeline, request);
+  for (std::size_t k = 0; k < 2; ++k) {
+    const at::Tensor expected = at::tensor(alone[k].heat);
+    CHECK(expected.amax().item<float>() > 0);
+    test::expect_close(at::tensor(guided[k].heat), expected, 1e-4);
+  }
+  CHECK(guided[0].heat != guided[1].heat);
+}
+
 TEST_CASE("a heat map changes no picture and needs a word of the prompt") {
   Pipeline pipeline = test::open_tiny("sd1");
   Request request;

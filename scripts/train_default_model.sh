@@ -4,7 +4,7 @@
 # Renders the data set, trains the autoencoder and the denoiser with the programs of this build and
 # the configs/train/*.json, trains a classifier on the data set, measures reconstructions and
 # prompt following, and leaves the fp16 model in WORK_FOLDER/default. Needs Debian's
-# fonts-noto-color-emoji, Python with Pillow and matplotlib, and about three hours of two cores. A second call
+# fonts-noto-color-emoji, Python with Pillow and matplotlib, and about four hours of two cores. A second call
 # goes on where the first was stopped.
 set -euo pipefail
 
@@ -43,16 +43,17 @@ train() {  # PROGRAM CONFIG OUTPUT_DIR
 train ldm-train-autoencoder emoji-autoencoder.json runs/emoji-autoencoder
 train ldm-train-denoiser emoji-denoiser.json runs/emoji-denoiser
 train ldm-train-denoiser emoji-denoiser-finish.json runs/emoji-denoiser-finish
+train ldm-train-denoiser emoji-denoiser-polish.json runs/emoji-denoiser-polish
 
-"$bin/ldm-convert" runs/emoji-denoiser-finish/model default --dtype fp16 --overwrite
+"$bin/ldm-convert" runs/emoji-denoiser-polish/model default --dtype fp16 --overwrite
 mkdir -p default/training
-for run in emoji-autoencoder emoji-denoiser emoji-denoiser-finish; do
+for run in emoji-autoencoder emoji-denoiser emoji-denoiser-finish emoji-denoiser-polish; do
   cp "runs/$run/log.jsonl" "default/training/$run.jsonl"
 done
 python3 "$root/scripts/plot_training.py" default/training/loss-curves.png default/training/*.jsonl
 
 [ -e classifier.safetensors ] ||
-  "$bin/ldm-eval" train-classifier --data data/emoji128-objects -o classifier.safetensors
+  "$bin/ldm-eval" train-classifier --data data/emoji128-half -o classifier.safetensors
 "$bin/ldm-eval" reconstruction --vae default --data data/emoji128-objects/heldout
-"$bin/ldm-eval" prompts --model default --prompts data/emoji128-objects/prompts.jsonl \
+"$bin/ldm-eval" prompts --model default --prompts data/emoji128-half/prompts.jsonl \
   --classifier classifier.safetensors --steps 30

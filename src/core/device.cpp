@@ -49,11 +49,19 @@ bool has_nvidia_driver() {
 
 CudaState load_cuda() {
   CudaState state;
-  if (!has_nvidia_driver()) {
+  if (has_nvidia_driver()) {
+    state = open_cuda_plugin(plugin_path("libldm_cuda.so"));
+  } else {
     state.why_not = "no NVIDIA driver on this machine";
-    return state;
   }
-  const fs::path plugin = plugin_path("libldm_cuda.so");
+  g_loaded_cuda = state.api;
+  return state;
+}
+
+}  // namespace
+
+CudaState open_cuda_plugin(const fs::path& plugin) {
+  CudaState state;
   if (!fs::exists(plugin)) {
     state.why_not = cat(plugin.string(), " is missing: ldm-gen was built without a CUDA toolkit");
     return state;
@@ -81,11 +89,8 @@ CudaState load_cuda() {
   }
   state.api = api;
   state.devices = count;
-  g_loaded_cuda = api;
   return state;
 }
-
-}  // namespace
 
 std::string cpu_name() {
   std::ifstream in("/proc/cpuinfo");

@@ -1,5 +1,7 @@
 #include "ldm/core/execution.h"
 
+#include <ATen/Context.h>
+
 #include <array>
 #include <charconv>
 #include <vector>
@@ -78,6 +80,13 @@ Execution resolve_execution(const ExecutionRequest& request, std::int64_t parame
   execution.device = resolve_device(request.device);
   execution.dtype = resolve_dtype(request.dtype, execution.device, parameters);
   execution.memory_format = c10::MemoryFormat::ChannelsLast;
+  if (execution.device.is_cuda()) {
+    // fp32 means fp32: convolutions would otherwise round their inputs to TF32's 10 bits.
+    for (const at::Float32Op op : {at::Float32Op::CONV, at::Float32Op::MATMUL}) {
+      at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, op,
+                                              at::Float32Precision::IEEE);
+    }
+  }
   execution.threads = set_cpu_threads(request.threads);
   return execution;
 }

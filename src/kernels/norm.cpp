@@ -9,6 +9,7 @@
 
 #include "ldm/kernels/cpu/isa.h"
 #include "ldm/kernels/cpu/norm_kernel.h"
+#include "ldm/kernels/cuda_operators.h"
 #include "ldm/kernels/parallel.h"
 
 namespace ldm {
@@ -63,6 +64,7 @@ void fold(const float* sums, const Blocks& blocks, std::int64_t channels, std::i
 }  // namespace
 
 bool norm_serves(const at::Tensor& x) {
+  if (x.is_cuda()) return cuda::loaded_kernels() != nullptr && cuda::serves_norm(x);
   if (!x.device().is_cpu() || x.numel() == 0) return false;
   const cpu::NormKernel* kernel = kernel_for(x.scalar_type());
   const std::int64_t channels = x.dim() == 4 ? x.size(1) : x.size(-1);
@@ -73,6 +75,10 @@ bool norm_serves(const at::Tensor& x) {
 
 at::Tensor group_norm_silu(const at::Tensor& x, std::int64_t groups, const at::Tensor& weight,
                            const at::Tensor& bias, double eps, bool silu, const at::Tensor& shift) {
+  if (x.is_cuda()) {
+    return cuda::group_norm_silu(*cuda::loaded_kernels(), x, groups, weight, bias, eps, silu,
+                                 shift);
+  }
   const cpu::NormKernel& kernel = *kernel_for(x.scalar_type());
   const std::int64_t pictures = x.size(0), channels = x.size(1);
   const std::int64_t row_bytes = channels * static_cast<std::int64_t>(x.element_size());
@@ -117,6 +123,7 @@ at::Tensor group_norm_silu(const at::Tensor& x, std::int64_t groups, const at::T
 
 at::Tensor fast_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            double eps) {
+  if (x.is_cuda()) return cuda::layer_norm(*cuda::loaded_kernels(), x, weight, bias, eps);
   const cpu::NormKernel& kernel = *kernel_for(x.scalar_type());
   const std::int64_t channels = x.size(-1);
   const std::int64_t row_bytes = channels * static_cast<std::int64_t>(x.element_size());

@@ -88,6 +88,7 @@ void LazyModule::load() {
     throw;
   }
   loaded_ = true;
+  ++loads_;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   sha256_ = verdict.sha256;
   if (context_.on_load) {
@@ -116,13 +117,12 @@ FilesVerdict LazyModule::fetch(const Execution& execution) {
 }
 
 bool LazyModule::load_parts(const Execution& execution) {
-  const bool pack = execution.device.is_cpu();
   std::atomic<bool> own_hashes = true;
   const auto load_part = [&](const Part& part) {
     if (!load_weights(*files_->weights, part.binding, execution, updates_)) {
       own_hashes = false;
     }
-    if (pack) nn::pack_for_inference(*part.module);
+    nn::pack_for_inference(*part.module);
   };
   const std::vector<Part> parts = parts_of(*module_, binding_);
   const std::size_t children = parts.size() - 1;

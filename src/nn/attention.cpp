@@ -70,10 +70,16 @@ AttentionKeyValue AttentionImpl::project_key_value(const at::Tensor& context) co
 
 AttentionKeyValue AttentionImpl::key_value_of(const at::Tensor& context) const {
   if (!packed_) return project_key_value(context);
-  if (!same_memory(last_context_, context)) {
-    last_key_value_ = project_key_value(context);
-    last_context_ = context;
+  if (same_memory(last_context_, context)) return last_key_value_;
+  const AttentionKeyValue fresh = project_key_value(context);
+  last_context_ = context;
+  if (context.device().is_cpu() || !last_key_value_.key.defined() ||
+      last_key_value_.key.sizes() != fresh.key.sizes()) {
+    return last_key_value_ = fresh;
   }
+  // A recording reads them where they are.
+  last_key_value_.key.copy_(fresh.key);
+  last_key_value_.value.copy_(fresh.value);
   return last_key_value_;
 }
 
@@ -112,7 +118,8 @@ at::Tensor AttentionImpl::attend_to_all(const at::Tensor& hidden_states) const {
 
 void AttentionImpl::pack() {
   packed_ = true;
-  if (cross_ || !onednn_serves(to_q->weight) || is_unallocated(to_q->weight)) return;
+  const bool faster = onednn_serves(to_q->weight) || to_q->weight.is_cuda();
+  if (cross_ || !faster || is_unallocated(to_q->weight)) return;
   joined_ = make_joined();
   joined_->weight.set_data(at::cat({to_q->weight, to_k->weight, to_v->weight}));
   if (to_q->bias.defined()) joined_->bias.set_data(at::cat({to_q->bias, to_k->bias, to_v->bias}));

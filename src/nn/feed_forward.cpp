@@ -1,8 +1,6 @@
 #include "ldm/nn/feed_forward.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/gelu.h>
-
+#include "ldm/kernels/gate.h"
 #include "ldm/kernels/onednn.h"
 
 namespace ldm::nn {
@@ -17,8 +15,7 @@ at::Tensor GEGLUImpl::forward(const at::Tensor& x) const {
     return onednn_linear_mul(x, packed_value_, bias[0],
                              onednn_linear_gelu(x, packed_gate_, bias[1]));
   }
-  const auto halves = proj->forward(x).chunk(2, -1);
-  return halves[0] * at::gelu(halves[1]);
+  return gelu_gate(proj->forward(x));
 }
 
 void GEGLUImpl::pack() {

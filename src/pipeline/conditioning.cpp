@@ -18,6 +18,7 @@
 #include "ldm/loading/components.h"
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/control.h"
+#include "ldm/pipeline/denoiser_graph.h"
 #include "ldm/pipeline/guidance.h"
 #include "ldm/pipeline/heatmap.h"
 #include "ldm/pipeline/image_tensor.h"
@@ -39,6 +40,7 @@ struct Conditioning {
   std::shared_ptr<const Control> control;
   std::shared_ptr<Heatmap> heatmap;                       ///< null: none is asked for
   std::shared_ptr<SelfAttentionGuidance> self_attention;  ///< null: no such guidance
+  DenoiserGraph* graph = nullptr;                         ///< null: calls differ
 };
 
 namespace {
@@ -170,15 +172,22 @@ at::Tensor combine_branches(const Plan& plan, CallBranches call, const at::Tenso
   return rescaled ? rescale_guidance(guided, text, request.guidance_rescale) : guided;
 }
 
-/// Whether a denoiser is given an image's latents once for all its texts, image by image: what
-/// comes before the first attention to a text is then computed once. Only on a CPU and for latents
-/// that keep it busy alone; and whatever the batch, so that no picture depends on its company.
+/// Whether a denoiser is given an image's latents once for all its texts: what comes before the
+/// first attention to a text is then computed once. On a CPU image by image, and only for latents
+/// that keep it busy alone; whatever the batch, so that no picture depends on its company.
 bool shares_latents(const Plan& plan, const Conditioning& conditioning, const at::Tensor& latents) {
   constexpr std::int64_t kLeastPixels = 64 * 64;
   return plan.branches > 1 && !plan.perturbed() && !plan.self_guided() &&
          conditioning.context.defined() && !conditioning.channels.defined() &&
-         !conditioning.class_labels.defined() && latents.device().is_cpu() &&
-         latents.size(2) * latents.size(3) >= kLeastPixels;
+         !conditioning.class_labels.defined() &&
+         (!latents.device().is_cpu() || latents.size(2) * latents.size(3) >= kLeastPixels);
+}
+
+/// Whether every call of the denoiser does what the one before did, with other numbers.
+bool repeats_itself(const Plan& plan) {
+  const Request& request = plan.request;
+  return !plan.perturbed() && !plan.self_guided() && request.control_images.empty() &&
+         request.heatmap.empty() && request.deep_cache <= 1 && !request.freeu;
 }
 
 /// The denoiser's raw prediction in fp32 for `sample` [rows·B, C, h, w], with the rows of text and
@@ -189,10 +198,12 @@ at::Tensor denoise(Components& c, const Conditioning& conditioning, const at::Te
   const Execution& execution = c.execution;
   const at::Tensor t =
       at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
+  const at::Tensor input = sample.contiguous(execution.memory_format);
+  if (conditioning.graph != nullptr) {
+    return conditioning.graph->denoise(c, input, t, text, class_labels);
+  }
   const nn::UNetResiduals residuals = conditioning.control->residuals(sample, t, text, call);
-  return c.unet.get()
-      .denoise(sample.contiguous(execution.memory_format), t, text, class_labels, residuals)
-      .to(at::kFloat);
+  return c.unet.get().denoise(input, t, text, class_labels, residuals).to(at::kFloat);
 }
 
 }  // namespace
@@ -207,13 +218,15 @@ void use_text(Conditioning& conditioning, const std::vector<at::Tensor>& context
 
 std::shared_ptr<Conditioning> make_conditioning(Components& c, const Plan& plan,
                                                 const std::vector<at::Tensor>& contexts,
-                                                std::vector<ImageRandom>& randoms) {
+                                                std::vector<ImageRandom>& randoms,
+                                                DenoiserGraph& graph) {
   if (plan.condition == ImageCondition::kMaskedImage || plan.condition == ImageCondition::kImage) {
     configure_autoencoder(c.vae, plan.request);
   }
   const auto conditioning = std::make_shared<Conditioning>();
   conditioning->steering = std::make_shared<Steering>(c, plan);
   conditioning->control = std::make_shared<Control>(c, plan);
+  if (repeats_itself(plan)) conditioning->graph = &graph;
   const c10::InferenceMode inference;
   const auto count = static_cast<std::int64_t>(randoms.size());
   if (!plan.heatmap_tokens.empty()) {
@@ -250,10 +263,11 @@ at::Tensor predict_guided(Components& c, const Plan& plan, const Conditioning& c
       conditioning.heatmap->expect((branches.guided - 1) * count, first_image, count);
     }
   };
-  if (!shares_latents(plan, conditioning, latents)) {
+  const bool shared = shares_latents(plan, conditioning, latents);
+  if (!shared || !latents.device().is_cpu()) {
     expect_heat(0, latents.size(0));
     conditioning.steering->expect_call(call, 0, branches.count() * latents.size(0));
-    at::Tensor sample = latents.repeat({branches.count(), 1, 1, 1});
+    at::Tensor sample = shared ? latents : latents.repeat({branches.count(), 1, 1, 1});
     if (conditioning.channels.defined()) {
       sample = at::cat({sample, rows_of(conditioning.channels, branches)}, 1);
     }

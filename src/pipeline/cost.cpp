@@ -120,6 +120,19 @@ double control_flops(const Components& c, const Plan& plan) {
 
 }  // namespace
 
+int images_that_fit(const Components& c, double free_bytes) {
+  constexpr double kMostImages = 16;
+  constexpr std::int64_t kUnknownSide = 64;
+  Plan one;
+  const std::int64_t side = c.unet.bare().shape().sample_size;
+  one.latent_shape = {c.vae.bare().shape().latent_channels, side > 0 ? side : kUnknownSide,
+                      side > 0 ? side : kUnknownSide};
+  one.branches = 2;
+  // Half of it: allocators keep what they had, and a picture may be larger.
+  const double room = free_bytes / 2 - weight_bytes(c.unet) - weight_bytes(c.vae);
+  return static_cast<int>(std::clamp(room / unet_activations(c, one), 1.0, kMostImages));
+}
+
 double unet_flops(const models::DenoiserImpl& unet, std::int64_t h, std::int64_t w) {
   return network_flops(unet, static_cast<int>(unet.shape().block_out_channels.size()), h, w);
 }

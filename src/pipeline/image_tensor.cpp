@@ -20,8 +20,9 @@ at::Tensor image_to_tensor(const Image& image) {
 }
 
 Image tensor_to_image(const at::Tensor& x) {
-  const at::Tensor unit = (x.to(at::kCPU, at::kFloat) / 2 + 0.5).clamp(0, 1);
-  const at::Tensor rgb = (unit[0].permute({1, 2, 0}) * 255).round().to(at::kByte).contiguous();
+  const at::Tensor unit = (x.to(at::kFloat) / 2 + 0.5).clamp(0, 1);
+  const at::Tensor bytes = (unit[0].permute({1, 2, 0}) * 255).round().to(at::kByte);
+  const at::Tensor rgb = bytes.contiguous().cpu();
   Image image;
   image.height = static_cast<int>(rgb.size(0));
   image.width = static_cast<int>(rgb.size(1));
@@ -44,6 +45,11 @@ LatentsData tensor_to_latents(const at::Tensor& latents) {
   const auto* values = plain.const_data_ptr<float>();
   data.values.assign(values, values + plain.numel());
   return data;
+}
+
+at::Tensor beside(const at::Tensor& other, const at::Tensor& x) {
+  if (other.device().is_cpu()) return x;
+  return x.pin_memory().to(other.device(), /*non_blocking=*/true);
 }
 
 bool all_finite(const at::Tensor& x) { return at::isfinite(x).all().item<bool>(); }

@@ -33,6 +33,8 @@ double values_of(const Plan& plan) {
   return values;
 }
 
+}  // namespace
+
 double free_bytes(const Execution& execution) {
   const LdmCudaApi* cuda = execution.device.is_cuda() ? loaded_cuda() : nullptr;
   if (cuda == nullptr) return available_memory_bytes();
@@ -41,8 +43,6 @@ double free_bytes(const Execution& execution) {
   cuda->device_memory(execution.device.index(), &free, &total);
   return static_cast<double>(free);
 }
-
-}  // namespace
 
 bool is_out_of_memory(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;

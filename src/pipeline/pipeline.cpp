@@ -22,6 +22,8 @@
 #include "ldm/pipeline/compat.h"
 #include "ldm/pipeline/conditioning.h"
 #include "ldm/pipeline/cost.h"
+#include "ldm/pipeline/denoiser_graph.h"
+#include "ldm/pipeline/finite_watch.h"
 #include "ldm/pipeline/heatmap.h"
 #include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/out_of_memory.h"
@@ -56,14 +58,9 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-void check_finite(const at::Tensor& x, const std::string& what, const char* hint) {
-  if (!all_finite(x)) throw Error::non_finite(cat(what, " became NaN or Inf"), hint);
-}
-
-constexpr const char* kHalfHint = "try --dtype fp32, or bf16 in place of fp16";
-
-void synchronize(const Execution& execution) {
-  if (execution.device.is_cuda()) loaded_cuda()->synchronize(execution.device.index());
+/// Records where the model is on a GPU.
+const LdmCudaApi* recorder(const Components& c) {
+  return c.execution.device.is_cuda() ? loaded_cuda() : nullptr;
 }
 
 void warn_of_shrinking(const MemoryLimits& limits, const Plan& plan, int batch_size) {
@@ -130,7 +127,11 @@ struct PassStart {
 }  // namespace
 
 struct Pipeline::Impl {
+  explicit Impl(std::shared_ptr<Components> parts)
+      : components(std::move(parts)), graph(recorder(*components)) {}
+
   std::shared_ptr<Components> components;
+  DenoiserGraph graph;
   TextCache texts;
   bool more_runs = false;
   MemoryLimits limits;
@@ -200,7 +201,7 @@ PassStart Pipeline::Impl::start_pass(const Pass& pass, const PlannedScheduler& p
   }
   const std::vector<at::Tensor> contexts = texts_at(pass.images, pass.before.defined(), 0);
   const auto condition = [&] {
-    return make_conditioning(*components, plan, contexts, start.randoms);
+    return make_conditioning(*components, plan, contexts, start.randoms, graph);
   };
   if (draws_before_latents(plan.condition)) start.conditioning = condition();
   start.latents = start_latents(*components, plan, planned, pass.images.front().index,
@@ -231,6 +232,7 @@ at::Tensor Pipeline::Impl::run_pass(const Pass& pass, const RunCallbacks& callba
   scheduler.set_begin_index(planned.begin);
   StepNoise step_noise(start.randoms, start.seeds, plan.latent_shape);
   const auto total = static_cast<int>(scheduler.timesteps().size());
+  FiniteWatch finite;
   for (int i = planned.begin; i < total; ++i) {
     const Stopwatch watch;
     const int call = i - planned.begin;
@@ -245,11 +247,10 @@ at::Tensor Pipeline::Impl::run_pass(const Pass& pass, const RunCallbacks& callba
                                                         scheduler, latents, i, call);
     }
     at::Tensor noise = step_noise.draw(scheduler, i);
-    if (noise.defined()) noise = noise.to(latents.device());
+    if (noise.defined()) noise = beside(latents, noise);
     const at::Tensor sample = std::exchange(latents, scheduler.step(prediction, i, latents, noise));
     if (start.keep) latents = start.keep(latents, scheduler, i + 1);
-    synchronize(components->execution);
-    check_finite(latents, cat("the latents at step ", i - planned.begin + 1), kHalfHint);
+    finite.add(latents, call + 1);
     step_seconds.push_back(watch.seconds());
     preview(scheduler, prediction, i, sample, plan, callbacks);
     StepInfo info;
@@ -264,6 +265,7 @@ at::Tensor Pipeline::Impl::run_pass(const Pass& pass, const RunCallbacks& callba
       throw Error::stopped(ErrorCode::kInterrupted, "interrupted");
     }
   }
+  finite.finish();
   take_heat(*start.conditioning, pass.images);
   return latents;
 }
@@ -346,6 +348,7 @@ void Pipeline::Impl::make(std::span<const Plan> plans, std::span<Wanted> images,
     const at::Tensor latents = denoise(plans, batch, static_cast<int>(done), callbacks);
     const bool last = !more_runs && done + batch.size() == images.size();
     if (last || lean(plan.request)) {
+      graph.forget();
       components->unet.release();
       components->release_controlnets();
     }
@@ -362,6 +365,7 @@ void Pipeline::Impl::make(std::span<const Plan> plans, std::span<Wanted> images,
 
 /// Frees the weights, also of a part that was being packed when memory ran out, and the caches.
 void Pipeline::Impl::let_all_go() {
+  graph.forget();
   if (components->text_encoder) components->text_encoder->release();
   components->unet.release();
   components->vae.release();
@@ -401,9 +405,8 @@ void Pipeline::Impl::run(std::span<const Plan> plans, int batch_size,
   }
 }
 
-Pipeline::Pipeline(std::shared_ptr<Components> components) : impl_(std::make_unique<Impl>()) {
-  impl_->components = std::move(components);
-}
+Pipeline::Pipeline(std::shared_ptr<Components> components)
+    : impl_(std::make_unique<Impl>(std::move(components))) {}
 
 Pipeline::~Pipeline() = default;
 

@@ -10,6 +10,7 @@
 #include "ldm/pipeline/control.h"
 #include "ldm/pipeline/cost.h"
 #include "ldm/pipeline/heatmap.h"
+#include "ldm/pipeline/out_of_memory.h"
 #include "ldm/pipeline/planned_scheduler.h"
 #include "ldm/pipeline/prompt_plan.h"
 #include "ldm/pipeline/repainting.h"
@@ -275,7 +276,9 @@ ImageCondition image_condition(const Components& c) {
                          " channels for ", latents, " latent channels, as no known model does"));
 }
 
-int default_batch_size(const Components& c) { return c.execution.device.is_cuda() ? 4 : 1; }
+int default_batch_size(const Components& c) {
+  return c.execution.device.is_cuda() ? images_that_fit(c, free_bytes(c.execution)) : 1;
+}
 
 Plan make_plan(const Components& c, const Request& request) {
   Plan plan;

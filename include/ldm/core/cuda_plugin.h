@@ -7,8 +7,10 @@
 // Loading the plugin loads libtorch_cuda.so too, and with it ATen's CUDA operators.
 extern "C" {
 
+struct LdmCudaKernels;  // ldm/kernels/cuda/launch.h
+
 /// Increased with every change of LdmCudaApi; both sides must agree.
-constexpr std::uint32_t kLdmCudaAbi = 1;
+constexpr std::uint32_t kLdmCudaAbi = 2;
 
 struct LdmCudaApi {
   std::uint32_t abi;
@@ -30,6 +32,16 @@ struct LdmCudaApi {
   void (*synchronize)(int device);
   /// Gives cached, unused blocks back to the driver.
   void (*empty_cache)();
+  /// Kernels; null when the plugin was built without nvcc.
+  const LdmCudaKernels* kernels;
+  /// Records what `run(context)` launches on a device into a graph, without computing it; to be
+  /// deleted. `run` is called twice, the first time to make what a recording cannot. What it reads
+  /// and writes must stay where it is. Throws what `run` throws, and c10::Error where it cannot be
+  /// recorded.
+  void* (*graph_record)(int device, void (*run)(void* context), void* context);
+  /// Computes what was recorded, on ATen's current stream.
+  void (*graph_replay)(void* graph);
+  void (*graph_delete)(void* graph);
 };
 
 /// The plugin's one exported symbol.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -54,6 +55,9 @@ struct CudaState {
   int devices = 0;
   std::string why_not;
 };
+
+/// Opens a CUDA plugin and asks it for devices. Throws nothing: what is missing is in `why_not`.
+CudaState open_cuda_plugin(const std::filesystem::path& plugin);
 
 /// Loads the CUDA plugin on first use if an NVIDIA driver is there; costs nothing without one.
 const CudaState& cuda_state();

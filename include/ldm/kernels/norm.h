@@ -7,7 +7,8 @@
 namespace ldm {
 
 /// Whether the kernels below serve x here: on the CPU in fp32 (AVX2 or AVX-512) or bf16
-/// (AVX512-BF16), channels that fill whole vectors and, of 4 dimensions, channels_last.
+/// (AVX512-BF16), on CUDA in these and fp16; channels that fill whole vectors and, of 4 dimensions,
+/// channels_last.
 bool norm_serves(const at::Tensor& x);
 
 /// GroupNorm of x + shift, then SiLU where `silu`, in one pass. x [B, C, H, W] channels_last,

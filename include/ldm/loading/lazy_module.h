@@ -33,6 +33,8 @@ class LazyModule {
   const Execution& execution() const { return execution_; }
   const std::string& name() const { return files_->name; }
   bool loaded() const { return loaded_; }
+  /// How often the weights have been read; they are others, or elsewhere, each time.
+  std::int64_t loads() const { return loads_; }
   const torch::nn::Module& module() const { return *module_; }
   /// Values of all parameters, whether or not they are there.
   std::int64_t parameter_count() const { return parameter_count_; }
@@ -51,7 +53,7 @@ class LazyModule {
  private:
   /// Takes the weights from the cache or from the files, and what vouches for these.
   FilesVerdict fetch(const Execution& execution);
-  /// Reads all weights, and packs them on a CPU; whether the files gave a digest for each.
+  /// Reads all weights and packs them; whether the files gave a digest for each.
   bool load_parts(const Execution& execution);
   /// Frees whatever weights there are, also those of a load that failed half way.
   void let_go();
@@ -66,6 +68,7 @@ class LazyModule {
   std::shared_ptr<const MappedFile> mapped_;  ///< what the weights are in, of the cache
   std::string sha256_;
   bool loaded_ = false;
+  std::int64_t loads_ = 0;
 };
 
 /// A LazyModule that knows its type.

@@ -19,6 +19,10 @@ struct DenoiserImpl;
 /// libraries.
 double estimate_memory(const Components& components, const Plan& plan);
 
+/// Images of the model's own size, with guidance, that are well computed together in `free_bytes`
+/// of a GPU's memory; 1 … 16.
+int images_that_fit(const Components& components, double free_bytes);
+
 /// Floating-point operations of one UNet call for one row of the batch at a latent size of h x w:
 /// every convolution and linear layer at its level's size, and the attention products.
 double unet_flops(const models::DenoiserImpl& unet, std::int64_t h, std::int64_t w);

@@ -23,6 +23,9 @@ at::Tensor latents_to_tensor(const LatentsData& latents, int first, int count);
 /// [N, C, h, w] → data outside the tensor library.
 LatentsData tensor_to_latents(const at::Tensor& latents);
 
+/// A CPU tensor where `other` is; on a GPU without waiting for what it computes.
+at::Tensor beside(const at::Tensor& other, const at::Tensor& x);
+
 /// Whether all values are finite.
 bool all_finite(const at::Tensor& x);
 

@@ -10,6 +10,9 @@ namespace ldm {
 
 struct Execution;
 
+/// Bytes that can still be had where the model is.
+double free_bytes(const Execution& execution);
+
 /// Whether an exception says that memory could not be had: std::bad_alloc, libtorch's and oneDNN's
 /// errors, a thread that could not be started.
 bool is_out_of_memory(const std::exception& error);

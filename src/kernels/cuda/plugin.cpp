@@ -1,12 +1,28 @@
+#include <ATen/cuda/CUDAEvent.h>
+#include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
+#include <memory>
 
 #include "ldm/core/cuda_plugin.h"
+#include "ldm/kernels/cuda/launch.h"
+
+#ifdef LDM_CUDA_KERNELS
+namespace ldm::cuda {
+extern const LdmCudaKernels kKernels;
+}
+#endif
 
 namespace {
+
+#ifdef LDM_CUDA_KERNELS
+constexpr const LdmCudaKernels* kKernels = &ldm::cuda::kKernels;
+#else
+constexpr const LdmCudaKernels* kKernels = nullptr;
+#endif
 
 int driver_version() {
   int version = 0;
@@ -52,9 +68,49 @@ void synchronize(int device) {
 
 void empty_cache() { c10::cuda::CUDACachingAllocator::emptyCache(); }
 
+/// Makes `second` wait for what is on `first` now.
+void wait_for(const c10::cuda::CUDAStream& first, const c10::cuda::CUDAStream& second) {
+  at::cuda::CUDAEvent event;
+  event.record(first);
+  event.block(second);
+}
+
+void* graph_record(int device, void (*run)(void* context), void* context) {
+  const auto index = static_cast<c10::DeviceIndex>(device);
+  const c10::cuda::CUDAGuard on_device(index);
+  const c10::cuda::CUDAStream before = c10::cuda::getCurrentCUDAStream(index);
+  // The default stream cannot be recorded.
+  const c10::cuda::CUDAStream side = c10::cuda::getStreamFromPool(false, index);
+  wait_for(before, side);
+  auto graph = std::make_unique<at::cuda::CUDAGraph>();
+  {
+    const c10::cuda::CUDAStreamGuard on_side(side);
+    run(context);  // Libraries make their workspaces and plans for this stream.
+    graph->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    try {
+      run(context);
+    } catch (...) {
+      // Otherwise the stream would stay in recording.
+      try {
+        graph->capture_end();
+      } catch (const c10::Error&) {  // NOLINT(bugprone-empty-catch): the first error tells why.
+      }
+      throw;
+    }
+    graph->capture_end();
+  }
+  wait_for(side, before);
+  return graph.release();
+}
+
+void graph_replay(void* graph) { static_cast<at::cuda::CUDAGraph*>(graph)->replay(); }
+
+void graph_delete(void* graph) { delete static_cast<at::cuda::CUDAGraph*>(graph); }
+
 constexpr LdmCudaApi kApi = {
     kLdmCudaAbi, driver_version, runtime_version, device_count, error_text,
     device_name, device_memory,  peak_allocated,  synchronize,  empty_cache,
+    kKernels,    graph_record,   graph_replay,    graph_delete,
 };
 
 }  // namespace

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+// How the CUDA kernels' work is cut into blocks of threads: for whoever launches them, and for
+// whoever allocates what they need.
+namespace ldm::cuda {
+
+/// Threads of a block where nothing else decides.
+constexpr std::int64_t kThreads = 256;
+constexpr std::int64_t kWarp = 32;
+
+/// A GroupNorm over [B, rows, C]: a block has `row_lanes` rows of threads, each thread 16 bytes of
+/// a row's channels; the rows of a picture are cut into `chunks` blocks. Independent of B, so that
+/// no picture depends on its company, and of the device.
+struct GroupNormBlocks {
+  GroupNormBlocks(std::int64_t rows, std::int64_t channels, std::int64_t vector)
+      : lanes(channels / vector),
+        row_lanes(std::max<std::int64_t>(1, kThreads / lanes)),
+        chunks(std::clamp<std::int64_t>(rows / (row_lanes * kRowsPerThread), 1, kMostChunks)) {}
+
+  std::int64_t threads() const { return lanes * row_lanes; }
+
+  /// Of the kernel that sums: two sums of every channel that a thread has.
+  std::int64_t moments_bytes(std::int64_t vector) const {
+    return 2 * threads() * vector * static_cast<std::int64_t>(sizeof(float));
+  }
+
+  static constexpr std::int64_t kRowsPerThread = 8;
+  static constexpr std::int64_t kMostChunks = 64;
+
+  std::int64_t lanes, row_lanes, chunks;
+};
+
+/// Numbers of scratch that a GroupNorm needs: two sums of every group in every chunk.
+inline std::int64_t partial_moments(const GroupNormBlocks& blocks, std::int64_t pictures,
+                                    std::int64_t groups) {
+  return 2 * pictures * blocks.chunks * groups;
+}
+
+/// Blocks of `kThreads` threads over so many jobs of one thread; threads take several beyond a full
+/// device.
+inline std::int64_t blocks_for(std::int64_t jobs) {
+  constexpr std::int64_t kMostBlocks = 8192;
+  return std::clamp<std::int64_t>((jobs + kThreads - 1) / kThreads, 1, kMostBlocks);
+}
+
+}  // namespace ldm::cuda

@@ -1,0 +1,50 @@
+#include <cuda_runtime_api.h>
+
+#include "launch_stream.h"
+
+/// The block's dynamic shared memory; every kernel declares it alike.
+#define LDM_SHARED_MEMORY(type, name)          \
+  extern __shared__ float ldm_shared_memory[]; \
+  type* name = reinterpret_cast<type*>(ldm_shared_memory)
+
+#include "launches.cuh"
+
+namespace ldm::cuda {
+namespace {
+
+/// Launches on ATen's current stream of a device.
+class StreamLauncher {
+ public:
+  explicit StreamLauncher(int device) : stream_(device) {}
+
+  template <typename Arguments>
+  void operator()(void (*kernel)(Arguments), unsigned grid_x, unsigned grid_y, unsigned threads,
+                  std::size_t shared_bytes, const Arguments& arguments) const {
+    kernel<<<dim3(grid_x, grid_y), threads, shared_bytes, stream_.get()>>>(arguments);
+  }
+
+ private:
+  LaunchStream stream_;
+};
+
+int group_norm_on_stream(const LdmCudaGroupNorm* call) {
+  launch_group_norm(*call, StreamLauncher(call->device));
+  return static_cast<int>(cudaGetLastError());
+}
+
+int layer_norm_on_stream(const LdmCudaLayerNorm* call) {
+  launch_layer_norm(*call, StreamLauncher(call->device));
+  return static_cast<int>(cudaGetLastError());
+}
+
+int gelu_gate_on_stream(const LdmCudaGate* call) {
+  launch_gelu_gate(*call, StreamLauncher(call->device));
+  return static_cast<int>(cudaGetLastError());
+}
+
+}  // namespace
+
+extern const LdmCudaKernels kKernels;
+const LdmCudaKernels kKernels = {group_norm_on_stream, layer_norm_on_stream, gelu_gate_on_stream};
+
+}  // namespace ldm::cuda

@@ -1,0 +1,83 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/group_norm.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/silu.h>
+
+#include "ldm/core/device.h"
+#include "ldm/kernels/gate.h"
+#include "ldm/kernels/norm.h"
+#include "tests/kernels/kernel_cases.h"
+#include "tests/support/catch.h"
+#include "tests/support/tensors.h"
+
+// The CUDA kernels on a GPU against ATen's of the same GPU; without one there is nothing to test.
+namespace ldm {
+namespace {
+
+using test::draw;
+
+const c10::Device kGpu(c10::DeviceType::CUDA, 0);
+
+bool has_gpu() {
+  if (cuda_state().api != nullptr && cuda_state().api->kernels != nullptr) return true;
+  WARN("skipped: " << cuda_state().why_not);
+  return false;
+}
+
+/// In standard deviations: ATen rounds to the dtype between operators, the kernels at the end.
+double apart(at::ScalarType dtype) {
+  if (dtype == at::kFloat) return 1e-5;
+  return dtype == at::kHalf ? 2e-2 : 1e-1;
+}
+
+const std::vector<at::ScalarType> kTypes = {at::kFloat, at::kHalf, at::kBFloat16};
+
+}  // namespace
+
+TEST_CASE("on a GPU GroupNorm equals ATen's at the sizes of SD", "[gpu]") {
+  if (!has_gpu()) return;
+  for (const at::ScalarType dtype : kTypes) {
+    for (const auto& [channels, side] :
+         {std::pair{320L, 64L}, {2560L, 8L}, {1920L, 16L}, {128L, 512L}}) {
+      CAPTURE(dtype, channels, side);
+      const at::Tensor x = (draw(1, {2, channels, side, side}, at::kFloat) * 2 + 3)
+                               .to(kGpu, dtype)
+                               .contiguous(at::MemoryFormat::ChannelsLast);
+      const at::Tensor shift = draw(2, {2, channels}, dtype).to(kGpu);
+      const at::Tensor weight = draw(3, {channels}, dtype).to(kGpu);
+      const at::Tensor bias = draw(4, {channels}, dtype).to(kGpu);
+      REQUIRE(norm_serves(x));
+      const at::Tensor moved = x.to(at::kFloat) + shift.to(at::kFloat).unsqueeze(-1).unsqueeze(-1);
+      const at::Tensor expected =
+          at::silu(at::group_norm(moved, 32, weight.to(at::kFloat), bias.to(at::kFloat), 1e-5));
+      test::expect_close(
+          group_norm_silu(x, 32, weight, bias, 1e-5, true, shift).to(at::kCPU, at::kFloat),
+          expected.cpu(), apart(dtype));
+    }
+  }
+}
+
+TEST_CASE("on a GPU LayerNorm and the gate equal ATen's at the sizes of SD", "[gpu]") {
+  if (!has_gpu()) return;
+  for (const at::ScalarType dtype : kTypes) {
+    for (const auto& [rows, channels] : {std::pair{4096L, 320L}, {1024L, 640L}, {77L, 1280L}}) {
+      CAPTURE(dtype, rows, channels);
+      const at::Tensor x = draw(5, {2, rows, channels}, dtype).to(kGpu);
+      const at::Tensor weight = draw(6, {channels}, dtype).to(kGpu);
+      const at::Tensor bias = draw(7, {channels}, dtype).to(kGpu);
+      REQUIRE(norm_serves(x));
+      test::expect_close(fast_layer_norm(x, weight, bias, 1e-5).to(at::kCPU, at::kFloat),
+                         at::layer_norm(x.to(at::kFloat), {channels}, weight.to(at::kFloat),
+                                        bias.to(at::kFloat), 1e-5)
+                             .cpu(),
+                         apart(dtype));
+      const at::Tensor wide = draw(8, {2, rows, 8 * channels}, dtype).to(kGpu);
+      const auto halves = wide.to(at::kFloat).chunk(2, -1);
+      test::expect_close(gelu_gate(wide).to(at::kCPU, at::kFloat),
+                         (halves[0] * at::gelu(halves[1])).cpu(), apart(dtype));
+    }
+  }
+}
+
+}  // namespace ldm

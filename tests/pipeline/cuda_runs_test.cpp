@@ -1,0 +1,71 @@
+#include "ldm/core/device.h"
+#include "tests/pipeline/pictures.h"
+#include "tests/support/catch.h"
+#include "tests/support/tensors.h"
+
+// Whole runs on a GPU against the CPU's; without a GPU there is nothing to test.
+namespace ldm {
+namespace {
+
+bool has_gpu() {
+  if (cuda_state().api != nullptr) return true;
+  WARN("skipped: " << cuda_state().why_not);
+  return false;
+}
+
+Pipeline on_gpu(const std::string& model, const std::string& dtype) {
+  ExecutionRequest execution;
+  execution.device = "cuda";
+  execution.dtype = dtype;
+  return Pipeline(open_components(open_model(test::test_file("golden/runs/" + model)), execution));
+}
+
+Request apples(int images) {
+  Request request;
+  request.prompt = "a red apple";
+  request.seed = 7;
+  request.num_images = images;
+  request.batch_size = images;
+  request.num_inference_steps = 12;
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("latents of a GPU in fp32 are the CPU's", "[gpu]") {
+  if (!has_gpu()) return;
+  for (const std::string model : {"sd1", "sd2"}) {
+    for (const char* sampler : {"ddim", "euler-a", "dpmpp-2m"}) {
+      CAPTURE(model, sampler);
+      Request request = apples(2);
+      request.sampler = sampler;
+      Pipeline cpu = test::open_tiny(model);
+      Pipeline gpu = on_gpu(model, "fp32");
+      const auto expected = test::run(cpu, request);
+      const auto actual = test::run(gpu, request);
+      for (std::size_t k = 0; k < expected.size(); ++k) {
+        test::expect_close(at::tensor(actual[k].latents.values),
+                           at::tensor(expected[k].latents.values), 1e-3);
+      }
+    }
+  }
+}
+
+TEST_CASE("a GPU's picture does not depend on its batch, nor on what was recorded before",
+          "[gpu]") {
+  if (!has_gpu()) return;
+  Pipeline gpu = on_gpu("sd1", "fp32");
+  gpu.expect_more_runs();
+  const auto batch = test::run(gpu, apples(3));
+  Request other = apples(1);
+  other.prompt = "a green pear";
+  test::run(gpu, other);
+  for (std::size_t k = 0; k < 3; ++k) {
+    Request alone = apples(1);
+    alone.seed += k;
+    test::expect_close(at::tensor(test::run(gpu, alone).front().latents.values),
+                       at::tensor(batch[k].latents.values), 1e-3);
+  }
+}
+
+}  // namespace ldm

@@ -226,7 +226,12 @@ std::shared_ptr<Conditioning> make_conditioning(Components& c, const Plan& plan,
   const auto conditioning = std::make_shared<Conditioning>();
   conditioning->steering = std::make_shared<Steering>(c, plan);
   conditioning->control = std::make_shared<Control>(c, plan);
-  if (repeats_itself(plan)) conditioning->graph = &graph;
+  if (repeats_itself(plan)) {
+    conditioning->graph = &graph;
+  } else {
+    // Other calls may put a text's keys and values elsewhere than a recording reads them.
+    graph.forget();
+  }
   const c10::InferenceMode inference;
   const auto count = static_cast<std::int64_t>(randoms.size());
   if (!plan.heatmap_tokens.empty()) {

@@ -214,10 +214,10 @@ void find_heatmap_word(Plan& plan, const Components& c) {
     throw Error::usage("--heatmap needs one prompt that stays the same",
                        "leave out AND and what changes over the steps");
   }
-  const Encoding encoding = c.tokenizer->encode(word);
-  const auto first = encoding.ids.begin() + 1;  // behind the beginning's own token
+  const PromptTokens tokens = c.prompts->read_plain(word, LongPrompt::kError);
+  const auto first = tokens.ids.begin() + 1;  // behind the beginning's own token
   plan.heatmap_tokens = positions_of(
-      {first, first + static_cast<std::ptrdiff_t>(encoding.token_count)}, prompt.texts.front().ids);
+      {first, first + static_cast<std::ptrdiff_t>(tokens.token_count)}, prompt.texts.front().ids);
   if (plan.heatmap_tokens.empty()) {
     throw Error::usage(cat("--heatmap: the prompt has no \"", word, "\""),
                        "ldm-gen tokens shows what it is made of");

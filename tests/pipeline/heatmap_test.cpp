@@ -91,6 +91,37 @@ TEST_CASE("a heat map changes no picture and needs a word of the prompt") {
                     Catch::Contains("--heatmap: the prompt has no \"pear\""));
 }
 
+TEST_CASE("a heat map is also of a learned word, of all its vectors") {
+  ExecutionRequest execution;
+  execution.device = "cpu";
+  execution.dtype = "fp32";
+  Pipeline pipeline(
+      open_components(open_model(test::test_file("golden/runs/sd1")), execution, {},
+                      {{test::test_file("golden/embeddings/ink.safetensors"), "<ink>"}}));
+  Request request;
+  request.prompt = "an apple in <ink> on paper";
+  request.heatmap = "<ink>";
+  request.num_inference_steps = 2;
+  const Plan plan = pipeline.plan(request);
+  const std::vector<std::int64_t>& ids = plan.prompts.front().texts.front().ids;
+  REQUIRE_FALSE(plan.heatmap_tokens.empty());
+  const std::int64_t first = ids[static_cast<std::size_t>(plan.heatmap_tokens.front())];
+  for (std::size_t i = 0; i < plan.heatmap_tokens.size(); ++i) {
+    CHECK(plan.heatmap_tokens[i] == plan.heatmap_tokens.front() + static_cast<std::int64_t>(i));
+    CHECK(ids[static_cast<std::size_t>(plan.heatmap_tokens[i])] ==
+          first + static_cast<std::int64_t>(i));
+  }
+  CHECK(at::tensor(test::run(pipeline, request).front().heat).amax().item<float>() > 0);
+}
+
+TEST_CASE("a heat map's word that no prompt could hold is refused") {
+  Pipeline pipeline = test::open_tiny("sd1");
+  Request request;
+  request.prompt = "a red apple";
+  for (int i = 0; i < 100; ++i) request.heatmap += "apple ";
+  CHECK_THROWS_AS(pipeline.plan(request), Error);
+}
+
 TEST_CASE("a word is found wherever its tokens follow one another") {
   using Ids = std::vector<std::int64_t>;
   CHECK(positions_of(Ids{5}, Ids{1, 5, 2, 5, 3}) == Ids{1, 3});

@@ -30,15 +30,11 @@ at::Tensor attention_weights(const at::Tensor& query, const at::Tensor& key) {
   return at::softmax(scores * scale, -1);
 }
 
-namespace {
-
-/// Whether two tensors are the same values of the same memory.
 bool same_memory(const at::Tensor& a, const at::Tensor& b) {
-  return a.defined() && a.is_alias_of(b) && a.const_data_ptr() == b.const_data_ptr() &&
-         a.sizes() == b.sizes() && a.strides() == b.strides();
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  return a.is_alias_of(b) && a.const_data_ptr() == b.const_data_ptr() && a.sizes() == b.sizes() &&
+         a.strides() == b.strides();
 }
-
-}  // namespace
 
 AttentionImpl::AttentionImpl(const AttentionOptions& options)
     : heads_(options.heads),

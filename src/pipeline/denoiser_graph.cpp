@@ -9,6 +9,7 @@
 
 #include "ldm/core/log.h"
 #include "ldm/loading/components.h"
+#include "ldm/nn/attention.h"
 
 namespace ldm {
 namespace {
@@ -22,11 +23,6 @@ struct Shapes {
 
 std::vector<std::int64_t> sizes_of(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.sizes().vec() : std::vector<std::int64_t>();
-}
-
-bool same_memory(const at::Tensor& a, const at::Tensor& b) {
-  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
-  return a.const_data_ptr() == b.const_data_ptr() && a.strides() == b.strides();
 }
 
 at::Tensor place_for(const at::Tensor& tensor) {
@@ -106,7 +102,7 @@ at::Tensor DenoiserGraph::denoise(Components& c, const at::Tensor& sample,
     own.context = context;
     return plain();
   }
-  if (!same_memory(own.context, context)) {
+  if (!nn::same_memory(own.context, context)) {
     own.context = context;
     return plain();
   }

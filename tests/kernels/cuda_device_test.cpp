@@ -4,11 +4,12 @@
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/silu.h>
 
-#include "ldm/core/device.h"
+#include "ldm/kernels/cuda_operators.h"
 #include "ldm/kernels/gate.h"
 #include "ldm/kernels/norm.h"
 #include "tests/kernels/kernel_cases.h"
 #include "tests/support/catch.h"
+#include "tests/support/gpu.h"
 #include "tests/support/tensors.h"
 
 // The CUDA kernels on a GPU against ATen's of the same GPU; without one there is nothing to test.
@@ -19,11 +20,8 @@ using test::draw;
 
 const c10::Device kGpu(c10::DeviceType::CUDA, 0);
 
-bool has_gpu() {
-  if (cuda_state().api != nullptr && cuda_state().api->kernels != nullptr) return true;
-  WARN("skipped: " << cuda_state().why_not);
-  return false;
-}
+/// A plugin built without nvcc has none.
+bool has_kernels() { return test::has_gpu() && cuda::loaded_kernels() != nullptr; }
 
 /// In standard deviations: ATen rounds to the dtype between operators, the kernels at the end.
 double apart(at::ScalarType dtype) {
@@ -31,13 +29,11 @@ double apart(at::ScalarType dtype) {
   return dtype == at::kHalf ? 2e-2 : 1e-1;
 }
 
-const std::vector<at::ScalarType> kTypes = {at::kFloat, at::kHalf, at::kBFloat16};
-
 }  // namespace
 
 TEST_CASE("on a GPU GroupNorm equals ATen's at the sizes of SD", "[gpu]") {
-  if (!has_gpu()) return;
-  for (const at::ScalarType dtype : kTypes) {
+  if (!has_kernels()) return;
+  for (const at::ScalarType dtype : test::kGpuTypes) {
     for (const auto& [channels, side] :
          {std::pair{320L, 64L}, {2560L, 8L}, {1920L, 16L}, {128L, 512L}}) {
       CAPTURE(dtype, channels, side);
@@ -59,8 +55,8 @@ TEST_CASE("on a GPU GroupNorm equals ATen's at the sizes of SD", "[gpu]") {
 }
 
 TEST_CASE("on a GPU LayerNorm and the gate equal ATen's at the sizes of SD", "[gpu]") {
-  if (!has_gpu()) return;
-  for (const at::ScalarType dtype : kTypes) {
+  if (!has_kernels()) return;
+  for (const at::ScalarType dtype : test::kGpuTypes) {
     for (const auto& [rows, channels] : {std::pair{4096L, 320L}, {1024L, 640L}, {77L, 1280L}}) {
       CAPTURE(dtype, rows, channels);
       const at::Tensor x = draw(5, {2, rows, channels}, dtype).to(kGpu);

@@ -49,12 +49,10 @@ void expect_rounded(const at::Tensor& actual, const at::Tensor& expected) {
   CHECK((error / scale).amax().item<double>() <= unit + 1e-5);
 }
 
-const std::vector<at::ScalarType> kTypes = {at::kFloat, at::kHalf, at::kBFloat16};
-
 }  // namespace
 
 TEST_CASE("CUDA's GroupNorm with SiLU equals the reference over shapes, shifts and offsets") {
-  for (const at::ScalarType dtype : kTypes) {
+  for (const at::ScalarType dtype : test::kGpuTypes) {
     for (const auto& [channels, groups] :
          {std::pair{8L, 2L}, {32L, 4L}, {320L, 32L}, {1920L, 32L}, {2560L, 32L}}) {
       for (const auto& [height, width] : {std::pair{1L, 1L}, {3L, 5L}, {24L, 33L}}) {
@@ -113,7 +111,7 @@ TEST_CASE("CUDA's GroupNorm bears extreme values and passes NaN on") {
 }
 
 TEST_CASE("CUDA's LayerNorm equals the reference over widths, rows and offsets") {
-  for (const at::ScalarType dtype : kTypes) {
+  for (const at::ScalarType dtype : test::kGpuTypes) {
     for (const std::int64_t channels : {8, 320, 1280}) {
       for (const std::int64_t rows : {1, 7, 50}) {
         CAPTURE(dtype, channels, rows);
@@ -129,7 +127,7 @@ TEST_CASE("CUDA's LayerNorm equals the reference over widths, rows and offsets")
 }
 
 TEST_CASE("CUDA's gate equals the reference over widths, rows and extreme values") {
-  for (const at::ScalarType dtype : kTypes) {
+  for (const at::ScalarType dtype : test::kGpuTypes) {
     for (const auto& [rows, channels] : {std::pair{1L, 8L}, {33L, 40L}, {5L, 1280L}}) {
       CAPTURE(dtype, rows, channels);
       const at::Tensor x = (draw(14, {2, rows, 2 * channels}, at::kFloat) * 4).to(dtype);

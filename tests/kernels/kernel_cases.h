@@ -14,6 +14,9 @@ inline at::Tensor draw(std::uint64_t seed, at::IntArrayRef shape, at::ScalarType
   return ImageRandom(seed).randn(shape).to(dtype);
 }
 
+/// What the CUDA kernels compute in.
+inline const std::vector<at::ScalarType> kGpuTypes = {at::kFloat, at::kHalf, at::kBFloat16};
+
 /// How far a kernel may be from its reference, in standard deviations.
 inline double tolerance(at::ScalarType dtype) { return dtype == at::kFloat ? 1e-5 : 4e-2; }
 

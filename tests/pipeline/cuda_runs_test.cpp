@@ -1,17 +1,11 @@
-#include "ldm/core/device.h"
 #include "tests/pipeline/pictures.h"
 #include "tests/support/catch.h"
+#include "tests/support/gpu.h"
 #include "tests/support/tensors.h"
 
 // Whole runs on a GPU against the CPU's; without a GPU there is nothing to test.
 namespace ldm {
 namespace {
-
-bool has_gpu() {
-  if (cuda_state().api != nullptr) return true;
-  WARN("skipped: " << cuda_state().why_not);
-  return false;
-}
 
 Pipeline on_gpu(const std::string& model, const std::string& dtype) {
   ExecutionRequest execution;
@@ -33,7 +27,7 @@ Request apples(int images) {
 }  // namespace
 
 TEST_CASE("latents of a GPU in fp32 are the CPU's", "[gpu]") {
-  if (!has_gpu()) return;
+  if (!test::has_gpu()) return;
   for (const std::string model : {"sd1", "sd2"}) {
     for (const char* sampler : {"ddim", "euler-a", "dpmpp-2m"}) {
       CAPTURE(model, sampler);
@@ -53,7 +47,7 @@ TEST_CASE("latents of a GPU in fp32 are the CPU's", "[gpu]") {
 
 TEST_CASE("a GPU's picture does not depend on its batch, nor on what was recorded before",
           "[gpu]") {
-  if (!has_gpu()) return;
+  if (!test::has_gpu()) return;
   Pipeline gpu = on_gpu("sd1", "fp32");
   gpu.expect_more_runs();
   const auto batch = test::run(gpu, apples(3));

@@ -10,7 +10,7 @@ extern "C" {
 struct LdmCudaKernels;  // ldm/kernels/cuda/launch.h
 
 /// Increased with every change of LdmCudaApi; both sides must agree.
-constexpr std::uint32_t kLdmCudaAbi = 2;
+constexpr std::uint32_t kLdmCudaAbi = 3;
 
 struct LdmCudaApi {
   std::uint32_t abi;
@@ -28,8 +28,6 @@ struct LdmCudaApi {
   void (*device_memory)(int device, std::uint64_t* free, std::uint64_t* total);
   /// Most bytes that ATen's caching allocator held on the device at once.
   std::uint64_t (*peak_allocated)(int device);
-  /// Waits for all work on the device.
-  void (*synchronize)(int device);
   /// Gives cached, unused blocks back to the driver.
   void (*empty_cache)();
   /// Kernels; null when the plugin was built without nvcc.

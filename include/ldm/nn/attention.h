@@ -39,6 +39,10 @@ at::Tensor to_tokens(const at::Tensor& x);
 /// channels_last.
 at::Tensor from_tokens(const at::Tensor& tokens, const at::Tensor& like);
 
+/// Whether two tensors are the same values of the same memory, or both undefined. Whoever compares
+/// with an earlier tensor must have kept it, or its memory may be another's by now.
+bool same_memory(const at::Tensor& a, const at::Tensor& b);
+
 /// softmax(Q Kᵀ / √dim_head) itself, in fp32, for those who `observe`: query [B, heads, N,
 /// dim_head] and key [B, heads, S, dim_head] → [B, heads, N, S].
 at::Tensor attention_weights(const at::Tensor& query, const at::Tensor& key);

@@ -61,11 +61,6 @@ std::uint64_t peak_allocated(int device) {
   return static_cast<std::uint64_t>(stats.reserved_bytes[kAll].peak);
 }
 
-void synchronize(int device) {
-  const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
-  cudaDeviceSynchronize();
-}
-
 void empty_cache() { c10::cuda::CUDACachingAllocator::emptyCache(); }
 
 /// Makes `second` wait for what is on `first` now.
@@ -108,9 +103,9 @@ void graph_replay(void* graph) { static_cast<at::cuda::CUDAGraph*>(graph)->repla
 void graph_delete(void* graph) { delete static_cast<at::cuda::CUDAGraph*>(graph); }
 
 constexpr LdmCudaApi kApi = {
-    kLdmCudaAbi, driver_version, runtime_version, device_count, error_text,
-    device_name, device_memory,  peak_allocated,  synchronize,  empty_cache,
-    kKernels,    graph_record,   graph_replay,    graph_delete,
+    kLdmCudaAbi,  driver_version, runtime_version, device_count, error_text,
+    device_name,  device_memory,  peak_allocated,  empty_cache,  kKernels,
+    graph_record, graph_replay,   graph_delete,
 };
 
 }  // namespace

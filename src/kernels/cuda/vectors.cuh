@@ -1,5 +1,7 @@
 #pragma once
 
+#include "ldm/kernels/cuda/launch.h"
+
 // Device code of 16-byte loads and stores. Like all .cuh files here it is compiled by nvcc, and for
 // a CPU behind tests/support/cuda_on_cpu.h.
 #ifdef __CUDACC__
@@ -12,10 +14,10 @@ namespace ldm::cuda {
 
 /// Numbers in 16 bytes.
 template <typename T>
-constexpr int kVector = 16 / sizeof(T);
+constexpr int kVector = static_cast<int>(kLdmCudaVectorBytes / sizeof(T));
 
 template <typename T>
-struct alignas(16) Vector {
+struct alignas(kLdmCudaVectorBytes) Vector {
   T values[kVector<T>];
 };
 

@@ -9,7 +9,7 @@ namespace ldm::cuda {
 
 /// Threads of a block where nothing else decides.
 constexpr std::int64_t kThreads = 256;
-constexpr std::int64_t kWarp = 32;
+constexpr int kWarp = 32;
 
 /// A GroupNorm over [B, rows, C]: a block has `row_lanes` rows of threads, each thread 16 bytes of
 /// a row's channels; the rows of a picture are cut into `chunks` blocks. Independent of B, so that

@@ -11,8 +11,16 @@ Run it with the reference Python (scripts/reference.sh), nothing else running:
 
     .deps/reference/bin/python scripts/bench_peers.py --model /tmp/sd15 --out bench.md
 
-Peers: ldm-gen-DTYPE, diffusers-DTYPE, diffusers-DTYPE-channels_last, openvino-DTYPE (fp32, bf16,
-fp16). Any two may be compared; ratios are ldm-gen of the same dtype over the peer.
+Peers: ldm-gen-DTYPE, diffusers-DTYPE, diffusers-DTYPE-channels_last, diffusers-DTYPE-compiled
+(torch.compile of the UNet, channels_last), openvino-DTYPE (fp32, bf16, fp16). Any two may be
+compared; ratios are ldm-gen of the same dtype over the peer.
+
+With --device cuda a step is the mean of a run after a whole one of the same sizes, images/s counts
+text, steps and decode of full batches once everything is loaded, and GPU memory is what the
+caching allocator held at most:
+
+    python3 scripts/bench_peers.py --device cuda --model /tmp/sd15 --steps 50 --batch 1 --rounds 1 \
+      --peers ldm-gen-fp16,diffusers-fp16,diffusers-fp16-compiled
 """
 import argparse
 import datetime
@@ -34,6 +42,9 @@ DEFAULT_PEERS = ("ldm-gen-bf16,diffusers-bf16-channels_last,diffusers-bf16,openv
 FIGURES = (("unet_step_s", "UNet step (s)"), ("decode_s", "decode (s)"),
            ("start_to_first_step_s", "first step after (s)"), ("total_s", "total (s)"),
            ("peak_rss_gib", "peak RSS (GiB)"))
+CUDA_FIGURES = (("unet_step_s", "UNet step (s)"), ("images_per_s", "images/s"),
+                ("decode_s", "decode (s)"), ("start_to_first_step_s", "first step after (s)"),
+                ("total_s", "first picture after (s)"), ("peak_gpu_gib", "GPU memory (GiB)"))
 
 
 # --- workers: each runs in a process of its own and prints one JSON line -------------------------
@@ -46,29 +57,83 @@ def finish(started, first, ends, decode_s):
                       "total_s": time.time() - started}))
 
 
-def work_diffusers(args, dtype, channels_last):
+def torch_dtype(name):
+    import torch
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def load_diffusers(args, dtype, layout):
     import torch
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
     torch.set_num_threads(args.threads)
-    pipe = StableDiffusionPipeline.from_pretrained(args.model, torch_dtype={
-        "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype])
+    pipe = StableDiffusionPipeline.from_pretrained(args.model, torch_dtype=torch_dtype(dtype))
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     pipe.to(args.device)
-    if channels_last:
+    if layout in ("channels_last", "compiled"):
         pipe.unet.to(memory_format=torch.channels_last)
         pipe.vae.to(memory_format=torch.channels_last)
-    sync = torch.cuda.synchronize if args.device != "cpu" else (lambda: None)
+    if layout == "compiled":
+        pipe.unet = torch.compile(pipe.unet, mode=args.compile_mode, fullgraph=True)
+    return pipe
+
+
+def work_diffusers_cuda(args, dtype, layout):
+    """Two whole runs: of the first, what a user waits for; of the second, the steady figures."""
+    import torch
+
+    pipe = load_diffusers(args, dtype, layout)
+    marks = {}
+
+    def mark(name):
+        torch.cuda.synchronize()
+        marks.setdefault(name, time.time())
+
+    def after_step(pipeline, step, timestep, values):
+        if step + 1 in (1, args.steps):
+            mark(f"step {step + 1}")
+        return values
+
+    def run():
+        marks.clear()
+        mark("start")
+        pipe([PROMPT] * args.batch, num_inference_steps=args.steps, guidance_scale=GUIDANCE,
+             width=args.size, height=args.size, output_type="pt",
+             generator=torch.Generator().manual_seed(0), callback_on_step_end=after_step)
+        mark("end")
+
+    handle = pipe.unet.register_forward_pre_hook(lambda module, inputs: mark("unet"))
+    run()
+    handle.remove()
+    first_step, total = marks["unet"] - args.started, marks["end"] - args.started
+    if args.flag:
+        print("ready", file=sys.stderr, flush=True)
+        while not args.flag.exists():
+            time.sleep(0.1)
+    run()
+    run()
+    print(json.dumps({
+        "unet_step_s": (marks[f"step {args.steps}"] - marks["step 1"]) / (args.steps - 1),
+        "images_per_s": args.batch / (marks["end"] - marks["start"]),
+        "decode_s": (marks["end"] - marks[f"step {args.steps}"]) / args.batch,
+        "start_to_first_step_s": first_step, "total_s": total,
+        "peak_gpu_gib": torch.cuda.max_memory_reserved() / 2**30}))
+
+
+def work_diffusers(args, dtype, layout):
+    import torch
+
+    if args.device != "cpu":
+        return work_diffusers_cuda(args, dtype, layout)
+    pipe = load_diffusers(args, dtype, layout)
     first, ends = [], []
 
     def before_unet(module, inputs):
         if not first:
-            sync()
             first.append(time.time())
 
     def after_step(pipeline, step, timestep, values):
-        sync()
         ends.append(time.time())
         return values
 
@@ -77,11 +142,9 @@ def work_diffusers(args, dtype, channels_last):
                    width=args.size, height=args.size, output_type="latent",
                    generator=torch.Generator().manual_seed(0),
                    callback_on_step_end=after_step).images
-    sync()
     start = time.time()
     with torch.no_grad():
         pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
-    sync()
     finish(args.started, first[0], ends, time.time() - start)
 
 
@@ -182,7 +245,7 @@ def work_probe(args, dtype, _):
     import torch
 
     torch.set_num_threads(args.threads)
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    kind = torch_dtype(dtype)
     x = torch.randn(2, 320, 64, 64).to(kind).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(320, 320, 3, 3).to(kind).to_mkldnn()
     weight = torch._C._nn.mkldnn_reorder_conv2d_weight(weight, [1, 1], [1, 1], [1, 1], 1,
@@ -220,21 +283,36 @@ def run(command, args):
 def worker(kind, args):
     command = [sys.executable, __file__, "--worker", kind, "--started", str(time.time()),
                "--model", args.model, "--steps", str(args.steps), "--size", str(args.size),
-               "--threads", str(args.threads), "--device", args.device,
+               "--threads", str(args.threads), "--device", args.device, "--batch",
+               str(args.batch), "--compile-mode", args.compile_mode,
                "--openvino", args.openvino]
     out, rss = run(command, args)
     return dict(json.loads(out.strip().splitlines()[-1]), peak_rss_gib=rss / 2**30)
 
 
+def run_ldm_gen(dtype, images, args, folder):
+    """The events of a run, each with the time at which it was read, and peak RSS in bytes."""
+    command = [args.ldm_gen, "--model", args.model, "--prompt", PROMPT, "--seed", "0",
+               "--steps", str(args.steps), "--guidance-scale", str(GUIDANCE),
+               "--sampler", "ddim", "--width", str(args.size), "--height", str(args.size),
+               "--num-images", str(images), "--batch-size", str(args.batch),
+               "--device", args.device, "--dtype", dtype, "--threads", str(args.threads),
+               "--output", os.path.join(folder, "out_{index}.png"), "--overwrite", "--json"]
+    out, rss = run(command, args)
+    return [json.loads(line) for line in out.splitlines()], rss
+
+
 def measure_ldm_gen(dtype, args, folder):
-    out, rss = run([args.ldm_gen, "--model", args.model, "--prompt", PROMPT, "--seed", "0",
-                    "--steps", str(args.steps), "--guidance-scale", str(GUIDANCE),
-                    "--sampler", "ddim", "--width", str(args.size), "--height", str(args.size),
-                    "--device", args.device, "--dtype", dtype, "--threads", str(args.threads),
-                    "--output", os.path.join(folder, "out.png"), "--overwrite", "--json"], args)
-    done = [event for event in map(json.loads, out.splitlines()) if event["event"] == "done"][-1]
-    timings = {key: done["timings"][key] for key, _ in FIGURES if key in done["timings"]}
-    return dict(timings, peak_rss_gib=rss / 2**30)
+    events, rss = run_ldm_gen(dtype, args.batch, args, folder)
+    timings = events[-1]["timings"]
+    figures = {key: timings[key] for key, _ in args.figures if key in timings}
+    if args.device == "cpu":
+        return dict(figures, peak_rss_gib=rss / 2**30)
+    # The second and third batch, when everything is loaded.
+    several, _ = run_ldm_gen(dtype, 3 * args.batch, args, folder)
+    images = [event["time"] for event in several if event["event"] == "image"]
+    rate = 2 * args.batch / (images[-1] - images[args.batch - 1])
+    return dict(figures, images_per_s=rate, peak_gpu_gib=timings["peak_cuda_bytes"] / 2**30)
 
 
 def measure(peer, args, folder):
@@ -247,11 +325,15 @@ def dtype_of(peer):
     return next(part for part in peer.split("-") if part in ("fp32", "bf16", "fp16"))
 
 
+def short(value):
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.5f}"
+
+
 def middle(values):
     """Median with the range behind it."""
     if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+        return short(values[0])
+    return f"{short(statistics.median(values))} ({short(min(values))}–{short(max(values))})"
 
 
 def cpu_model():
@@ -280,31 +362,39 @@ def versions(args):
 def table(results, probes, args):
     lines = [
         f"`{pathlib.Path(args.model).name}`, {args.size}×{args.size}, guidance {GUIDANCE}, DDIM "
-        f"{args.steps} steps, {args.threads} threads, device {args.device}, medians of "
+        f"{args.steps} steps, batch {args.batch}, {args.threads} threads, device {args.device}, medians of "
         f"{args.rounds} alternating rounds (range).  ",
         f"{cpu_model()}; {platform.system()} {platform.release()}; "
         f"{datetime.date.today().isoformat()}.  ",
         f"{versions(args)}.  ",
-        "Probe (packed convolution, GFLOP/s): "
+        gpu_model() if args.device != "cpu" else "Probe (packed convolution, GFLOP/s): "
         + ", ".join(f"{dtype} {middle(values)}" for dtype, values in probes.items()) + ".",
         "",
-        "| | " + " | ".join(title for _, title in FIGURES) + " |",
-        "| --- |" + " --- |" * len(FIGURES)]
+        "| | " + " | ".join(title for _, title in args.figures) + " |",
+        "| --- |" + " --- |" * len(args.figures)]
     for peer, rounds in results.items():
         cells = [middle([r[key] for r in rounds]) if rounds and all(key in r for r in rounds)
-                 else "–" for key, _ in FIGURES]
+                 else "–" for key, _ in args.figures]
         lines.append(f"| {peer} | " + " | ".join(cells) + " |")
     for peer, rounds in results.items():
         ours = results.get(f"ldm-gen-{dtype_of(peer)}")
         if peer.startswith("ldm-gen") or not ours or not rounds:
             continue
         cells = []
-        for key, _ in FIGURES:
+        for key, _ in args.figures:
             both = [[r[key] for r in side if key in r] for side in (ours, rounds)]
             cells.append(f"**{statistics.median(both[0]) / statistics.median(both[1]):.2f}**"
                          if all(both) else "–")
         lines.append(f"| ldm-gen ÷ {peer} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def gpu_model():
+    import torch
+    driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
+                            capture_output=True, text=True).stdout.split()
+    return (f"{torch.cuda.get_device_name()}, driver {driver[0] if driver else 'unknown'}, CUDA "
+            f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}.")
 
 
 def plot(results, path):
@@ -379,6 +469,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--compile-mode", default="max-autotune", help="of torch.compile")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", help="keep only the peers of this dtype")
@@ -389,9 +481,11 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="also write the table here")
     parser.add_argument("--plot", type=pathlib.Path, help="also draw the medians (PNG)")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--flag", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.model = args.model.resolve()
+    args.figures = FIGURES if args.device == "cpu" else CUDA_FIGURES
     if args.dtype:
         args.peers = ",".join(p for p in args.peers.split(",") if dtype_of(p) == args.dtype)
     if not args.worker:
@@ -401,7 +495,8 @@ def main():
     else:
         kind = args.worker.split("-")[0]
         work = {"diffusers": work_diffusers, "openvino": work_openvino, "probe": work_probe}[kind]
-        work(args, dtype_of(args.worker), args.worker.endswith("channels_last"))
+        layout = args.worker.rpartition("-")[2]
+        work(args, dtype_of(args.worker), layout)
 
 
 if __name__ == "__main__":

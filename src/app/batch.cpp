@@ -17,6 +17,7 @@
 #include "ldm/app/events.h"
 #include "ldm/app/grid.h"
 #include "ldm/app/output_paths.h"
+#include "ldm/app/picture_queue.h"
 #include "ldm/app/picture_writer.h"
 #include "ldm/app/preview_file.h"
 #include "ldm/app/progress.h"
@@ -48,6 +49,7 @@ class Batch {
     JobReader reader(options_);
     choose_device();
     model_ = open_run_model(options_, session);
+    finishing_ = PictureQueue(model_.facts.execution);
     pipeline_ = std::make_unique<Pipeline>(model_.components);
     pipeline_->expect_more_runs();
     maker_ = std::make_unique<TaskMaker>(model_, *pipeline_, settings_.names);
@@ -110,8 +112,9 @@ class Batch {
   void compute(const std::vector<std::size_t>& group);
   RunCallbacks callbacks(const std::vector<std::size_t>& group,
                          const std::vector<PreparedTask>& prepared);
-  void finish_picture(const PreparedTask& prepared, const ImageResult& result);
-  void check_time(std::size_t pictures) const;
+  void finish_picture(const PreparedTask& prepared, std::size_t number, ImageResult&& image);
+  void keep_picture(const Task& done, const ImageResult& result, const std::vector<std::byte>& png);
+  void check_time(std::size_t pictures);
   [[noreturn]] void throw_stopped() const;
 
   Options options_;
@@ -131,6 +134,7 @@ class Batch {
   PictureCost left_;            ///< work for what is not there yet
   double picture_seconds_ = 0;  ///< the slowest so far
   bool weights_checked_ = false;
+  PictureQueue finishing_{0};
 };
 
 void Batch::note_failure(std::int64_t index, const std::string& source, const Error& error) {
@@ -256,14 +260,19 @@ void Batch::make(const std::vector<std::size_t>& missing) {
     tasks.push_back(task(i));
     left_ += task(i).cost;
   }
-  for (const std::vector<std::size_t>& group : group_tasks(tasks, batch_size_)) {
-    if (received_signal() != 0) throw_stopped();
-    check_time(group.size());
-    std::vector<std::size_t> numbers;
-    for (const std::size_t i : group) numbers.push_back(missing[i]);
-    make_group(std::move(numbers));
-    for (const std::size_t i : group) left_ -= tasks[i].cost;
-  }
+  run_finishing(finishing_, [&] {
+    for (const std::vector<std::size_t>& group : group_tasks(tasks, batch_size_)) {
+      if (received_signal() != 0) {
+        finishing_.drain();
+        throw_stopped();
+      }
+      check_time(group.size());
+      std::vector<std::size_t> numbers;
+      for (const std::size_t i : group) numbers.push_back(missing[i]);
+      make_group(std::move(numbers));
+      for (const std::size_t i : group) left_ -= tasks[i].cost;
+    }
+  });
 }
 
 /// Makes what nobody else makes or has made.
@@ -284,13 +293,17 @@ void Batch::make_group(std::vector<std::size_t> group) {
   try {
     compute(mine);
   } catch (const Error& error) {
+    finishing_.drain();
     if (received_signal() != 0) throw_stopped();
     const bool of_the_run = error.code() == ErrorCode::kOutput || error.code() == ErrorCode::kModel;
     std::erase_if(mine, [this](std::size_t i) { return done_.contains(i); });
     if (of_the_run || mine.empty()) throw;
     make_alone(mine, error);
+    finishing_.drain();
+    for (const std::size_t i : mine) {
+      if (!done_.contains(i)) folder_.release(task(i));
+    }
   }
-  for (const std::size_t i : group) folder_.release(task(i));
 }
 
 /// After a failure: one by one, so that the fault is the faulty picture's alone. Where memory ran
@@ -331,10 +344,9 @@ void Batch::compute(const std::vector<std::size_t>& group) {
   progress_.begin({task(group.front()).cost, left_, static_cast<int>(group.size()),
                    static_cast<int>(wanted_), report.images + report.skipped + report.failed});
   const double start = seconds_since_process_start();
-  const int before = report.images;
   pipeline_->run(plans, batch_size_, callbacks(group, prepared));
-  const int made = std::max(1, report.images - before);
-  picture_seconds_ = std::max(picture_seconds_, (seconds_since_process_start() - start) / made);
+  const double seconds = seconds_since_process_start() - start;
+  picture_seconds_ = std::max(picture_seconds_, seconds / static_cast<double>(group.size()));
 }
 
 RunCallbacks Batch::callbacks(const std::vector<std::size_t>& group,
@@ -351,25 +363,36 @@ RunCallbacks Batch::callbacks(const std::vector<std::size_t>& group,
   };
   callbacks.on_step = [this](const StepInfo& info) {
     progress_.on_step(info);
+    finishing_.commit_ready();
     if (console_.json) console_.event(step_event(info, progress_.state().left_s, rss_bytes()));
     return received_signal() == 0;
   };
   callbacks.on_image = [this, &group, &prepared](ImageResult&& result) {
     const auto number = static_cast<std::size_t>(result.plan);
-    finish_picture(prepared[number], result);
-    done_.insert(group[number]);
+    finish_picture(prepared[number], group[number], std::move(result));
   };
   add_preview(options_, console_, callbacks);
   return callbacks;
 }
 
-void Batch::finish_picture(const PreparedTask& prepared, const ImageResult& result) {
+/// Encodes and keeps a picture; then its task, of that number, is done.
+void Batch::finish_picture(const PreparedTask& prepared, std::size_t number, ImageResult&& image) {
+  const auto result = std::make_shared<const ImageResult>(std::move(image));
   RunFacts facts = prepared.facts;
   if (settings_.metadata != MetadataMode::kNone) {
     facts.weights = weight_hashes(*model_.components);
   }
-  const std::vector<std::byte> png = encode_picture_file(result, facts, settings_.metadata);
-  const Task& done = prepared.task;
+  finishing_.add(
+      [this, result, facts] { return encode_picture_file(*result, facts, settings_.metadata); },
+      [this, result, number, done = prepared.task](const std::vector<std::byte>& png) {
+        keep_picture(done, *result, png);
+        done_.insert(number);
+        folder_.release(done);
+      });
+}
+
+void Batch::keep_picture(const Task& done, const ImageResult& result,
+                         const std::vector<std::byte>& png) {
   const WrittenPicture written = folder_.write(done, png, settings_.if_exists, result.seed);
   ++session_.report.images;
   progress_.on_image(result, written.path);
@@ -378,10 +401,11 @@ void Batch::finish_picture(const PreparedTask& prepared, const ImageResult& resu
   write_heatmap(written.path, result, settings_.if_exists, console_);
 }
 
-void Batch::check_time(std::size_t pictures) const {
+void Batch::check_time(std::size_t pictures) {
   if (settings_.time_limit <= 0) return;
   const double needed = picture_seconds_ * static_cast<double>(pictures);
   if (seconds_since_process_start() + needed <= settings_.time_limit) return;
+  finishing_.drain();
   throw Error::stopped(ErrorCode::kTimeLimit,
                        cat("time limit reached: ", session_.report.images + session_.report.skipped,
                            "/", wanted_, " done"),

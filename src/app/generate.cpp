@@ -11,6 +11,7 @@
 #include "ldm/app/jobs.h"
 #include "ldm/app/metadata.h"
 #include "ldm/app/output_paths.h"
+#include "ldm/app/picture_queue.h"
 #include "ldm/app/picture_writer.h"
 #include "ldm/app/plan_text.h"
 #include "ldm/app/preview_file.h"
@@ -154,10 +155,11 @@ void make_pictures(Run& run, Pipeline& pipeline) {
   const MetadataMode metadata = metadata_mode(*options.metadata);
   const IfExists if_exists =
       options.overwrite.value_or(false) ? IfExists::kReplace : IfExists::kKeepIdentical;
-  PictureWriter writer(run.outputs, metadata, if_exists, options.save_latents.has_value());
+  PictureWriter writer(run.outputs, if_exists, options.save_latents.has_value());
   ProgressMeter& progress = run.progress;
   const int wanted = run.facts.plan.request.num_images;
   bool started = false;
+  PictureQueue finishing(run.facts.execution);
   RunCallbacks callbacks;
   callbacks.on_stage = [&](RunStage stage) { progress.on_stage(stage); };
   callbacks.on_denoise_start = [&] {
@@ -166,6 +168,7 @@ void make_pictures(Run& run, Pipeline& pipeline) {
   };
   callbacks.on_step = [&](const StepInfo& info) {
     progress.on_step(info);
+    finishing.commit_ready();
     if (run.console.json) {
       run.console.event(step_event(info, progress.state().left_s, rss_bytes()));
     }
@@ -175,18 +178,22 @@ void make_pictures(Run& run, Pipeline& pipeline) {
     if (run.facts.weights.empty() && metadata != MetadataMode::kNone) {
       run.facts.weights = weight_hashes(*run.components);
     }
-    const WrittenPicture written = writer.write(result, run.facts);
-    ++report.images;
-    progress.on_image(result, written.path);
-    announce_picture(written, progress, run.console);
-    write_heatmap(written.path, result, if_exists, run.console);
+    const auto picture = std::make_shared<const ImageResult>(std::move(result));
+    finishing.add([=, &run] { return encode_picture_file(*picture, run.facts, metadata); },
+                  [=, &run, &report, &progress, &writer](const std::vector<std::byte>& png) {
+                    const WrittenPicture written = writer.write(*picture, png);
+                    ++report.images;
+                    progress.on_image(*picture, written.path);
+                    announce_picture(written, progress, run.console);
+                    write_heatmap(written.path, *picture, if_exists, run.console);
+                  });
   };
   add_preview(options, run.console, callbacks);
   const PictureCost picture = pipeline.picture_cost(run.facts.plan);
   progress.expect_loads(pipeline.parameter_counts());
   progress.begin({picture, picture * wanted, wanted, wanted, 0});
   progress.on_start(run.facts.model_name);
-  pipeline.run(run.facts.plan, callbacks);
+  run_finishing(finishing, [&] { pipeline.run(run.facts.plan, callbacks); });
   progress.finish();
   report.stages = pipeline.timings();
   if (options.save_latents) writer.write_latents(*options.save_latents);

@@ -37,20 +37,16 @@ void write_heatmap(const std::filesystem::path& picture, const ImageResult& resu
   if (!console.json) console.result(path.string());
 }
 
-PictureWriter::PictureWriter(std::vector<std::filesystem::path> paths, MetadataMode metadata,
-                             IfExists if_exists, bool keep_latents)
-    : paths_(std::move(paths)),
-      metadata_(metadata),
-      if_exists_(if_exists),
-      keep_latents_(keep_latents) {}
+PictureWriter::PictureWriter(std::vector<std::filesystem::path> paths, IfExists if_exists,
+                             bool keep_latents)
+    : paths_(std::move(paths)), if_exists_(if_exists), keep_latents_(keep_latents) {}
 
 const std::filesystem::path& PictureWriter::path_of(int index) const {
   return paths_.at(static_cast<std::size_t>(index));
 }
 
-WrittenPicture PictureWriter::write(const ImageResult& result, const RunFacts& facts) {
+WrittenPicture PictureWriter::write(const ImageResult& result, const std::vector<std::byte>& png) {
   WrittenPicture written{path_of(result.index), result.seed, result.index, {}};
-  const std::vector<std::byte> png = encode_picture_file(result, facts, metadata_);
   write_file_atomic(written.path, png, if_exists_);
   written.sha256 = sha256_hex(png);
   if (!keep_latents_) return written;

@@ -362,9 +362,9 @@ ImageResult make_again(Replay& run, Pipeline& pipeline) {
 void write_again(Replay& run, const ImageResult& result) {
   if (run.outputs.empty()) return;
   const bool replace = run.options.overwrite.value_or(false);
-  PictureWriter writer(run.outputs, MetadataMode::kFull,
-                       replace ? IfExists::kReplace : IfExists::kKeepIdentical, false);
-  const WrittenPicture written = writer.write(result, run.facts);
+  PictureWriter writer(run.outputs, replace ? IfExists::kReplace : IfExists::kKeepIdentical, false);
+  const WrittenPicture written =
+      writer.write(result, encode_picture_file(result, run.facts, MetadataMode::kFull));
   ++run.session.report.images;
   run.progress.on_image(result, written.path);
   announce_picture(written, run.progress, run.console);

@@ -7,11 +7,11 @@
 
 namespace ldm {
 
-at::Tensor gelu_gate(const at::Tensor& x) {
-  if (x.is_cuda() && cuda::loaded_kernels() != nullptr && cuda::serves_gate(x)) {
+at::Tensor gelu_gate(const PendingSum& x) {
+  if (x.value.is_cuda() && cuda::loaded_kernels() != nullptr && cuda::serves_gate(x)) {
     return cuda::gelu_gate(*cuda::loaded_kernels(), x);
   }
-  const auto halves = x.chunk(2, -1);
+  const auto halves = take(x).chunk(2, -1);
   return halves[0] * at::gelu(halves[1]);
 }
 

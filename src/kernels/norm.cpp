@@ -1,5 +1,6 @@
 #include "ldm/kernels/norm.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
@@ -9,6 +10,7 @@
 
 #include "ldm/kernels/cpu/isa.h"
 #include "ldm/kernels/cpu/norm_kernel.h"
+#include "ldm/kernels/cuda/blocks.h"
 #include "ldm/kernels/cuda_operators.h"
 #include "ldm/kernels/parallel.h"
 
@@ -23,6 +25,15 @@ const cpu::NormKernel* kernel_for(at::ScalarType dtype) {
 }
 
 at::Tensor fp32(const at::Tensor& x) { return x.to(at::kFloat).contiguous(); }
+
+/// [B, C], or undefined where nothing is added.
+at::Tensor sum_of_shifts(const GroupNormShifts& shifts, std::int64_t pictures) {
+  if (!shifts.shift.defined()) {
+    return shifts.bias.defined() ? shifts.bias.expand({pictures, -1}) : shifts.bias;
+  }
+  const at::Tensor sum = shifts.bias.defined() ? shifts.shift + shifts.bias : shifts.shift;
+  return sum.size(0) == pictures ? sum : sum.repeat({pictures / sum.size(0), 1});
+}
 
 /// Rows of one picture, cut into blocks.
 struct Blocks {
@@ -73,12 +84,16 @@ bool norm_serves(const at::Tensor& x) {
                                       : at::MemoryFormat::Contiguous);
 }
 
+bool groups_serve(std::int64_t groups) { return groups <= cuda::kMostGroups; }
+
 at::Tensor group_norm_silu(const at::Tensor& x, std::int64_t groups, const at::Tensor& weight,
-                           const at::Tensor& bias, double eps, bool silu, const at::Tensor& shift) {
+                           const at::Tensor& bias, double eps, bool silu,
+                           const GroupNormShifts& shifts) {
   if (x.is_cuda()) {
     return cuda::group_norm_silu(*cuda::loaded_kernels(), x, groups, weight, bias, eps, silu,
-                                 shift);
+                                 shifts);
   }
+  const at::Tensor shift = sum_of_shifts(shifts, x.size(0));
   const cpu::NormKernel& kernel = *kernel_for(x.scalar_type());
   const std::int64_t pictures = x.size(0), channels = x.size(1);
   const std::int64_t row_bytes = channels * static_cast<std::int64_t>(x.element_size());
@@ -123,7 +138,10 @@ at::Tensor group_norm_silu(const at::Tensor& x, std::int64_t groups, const at::T
 
 at::Tensor fast_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            double eps) {
-  if (x.is_cuda()) return cuda::layer_norm(*cuda::loaded_kernels(), x, weight, bias, eps);
+  if (x.is_cuda()) {
+    PendingSum alone{x};
+    return cuda::layer_norm(*cuda::loaded_kernels(), alone, weight, bias, eps);
+  }
   const cpu::NormKernel& kernel = *kernel_for(x.scalar_type());
   const std::int64_t channels = x.size(-1);
   const std::int64_t row_bytes = channels * static_cast<std::int64_t>(x.element_size());
@@ -140,6 +158,15 @@ at::Tensor fast_layer_norm(const at::Tensor& x, const at::Tensor& weight, const 
                                        to + first * row_bytes);
                    });
   return y;
+}
+
+at::Tensor layer_norm_of_sum(PendingSum& x, const at::Tensor& weight, const at::Tensor& bias,
+                             double eps) {
+  if (x.value.is_cuda() && cuda::serves_sum(x)) {
+    return cuda::layer_norm(*cuda::loaded_kernels(), x, weight, bias, eps);
+  }
+  x = {take(x)};
+  return fast_layer_norm(x.value, weight, bias, eps);
 }
 
 }  // namespace ldm

@@ -36,6 +36,7 @@ UNet2DConditionModelImpl::UNet2DConditionModelImpl(const UNet2DConditionConfig& 
   if (config.mid_block_type) {
     mid_block = register_module("mid_block", nn::UNetMidBlock2D(mid_block_options(config)));
   }
+  time_projections = register_module("time_projections", nn::TimeProjections(*this, conv_act_));
   conv_norm_out = register_module(
       "conv_norm_out", nn::GroupNorm(config.norm_num_groups.value(), first, config.norm_eps));
   conv_out =
@@ -122,7 +123,8 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at:
   const at::Tensor latents = sample.to(dtype);
   const at::Tensor text =
       encoder_hidden_states.defined() ? encoder_hidden_states.to(dtype) : encoder_hidden_states;
-  const at::Tensor temb = embed_time(sample.size(0), timestep, class_labels, timestep_cond);
+  const at::Tensor temb =
+      time_projections->forward(embed_time(sample.size(0), timestep, class_labels, timestep_cond));
 
   const at::Tensor hidden =
       conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);

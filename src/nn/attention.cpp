@@ -85,31 +85,42 @@ at::Tensor AttentionImpl::mix(const at::Tensor& query, const AttentionKeyValue& 
       packed_ && attention_serves(query)
           ? attention(query, context.key, context.value)
           : at::scaled_dot_product_attention(query, context.key, context.value);
-  return (*to_out)[0]->forward(mixed.transpose(1, 2).flatten(2));
+  return mixed.transpose(1, 2).flatten(2);
 }
 
 at::Tensor AttentionImpl::attend(const at::Tensor& hidden_states,
                                  const AttentionKeyValue& context) const {
-  return mix(split_heads(to_q->forward(hidden_states)), context);
+  return (*to_out)[0]->forward(mix(split_heads(to_q->forward(hidden_states)), context));
 }
 
-at::Tensor AttentionImpl::attend_to_itself(const at::Tensor& hidden_states) const {
-  return perturbed_parts == 0 ? attend_to_all(hidden_states) : attend_perturbed(hidden_states);
+at::Tensor AttentionImpl::mix(const at::Tensor& tokens,
+                              const at::Tensor& encoder_hidden_states) const {
+  if (!encoder_hidden_states.defined()) {
+    return perturbed_parts == 0 ? mix_own(tokens) : mix_perturbed(tokens);
+  }
+  return mix(split_heads(to_q->forward(tokens)), key_value_of(encoder_hidden_states));
 }
 
-at::Tensor AttentionImpl::attend_perturbed(const at::Tensor& hidden_states) const {
-  const std::int64_t rows = hidden_states.size(0) / perturbed_parts;
-  const std::int64_t whole = hidden_states.size(0) - rows;
-  const at::Tensor last = hidden_states.narrow(0, whole, rows);
-  const at::Tensor value =
-      joined_ ? joined_->forward(last).chunk(3, -1)[2].contiguous() : to_v->forward(last);
-  return at::cat({attend_to_all(hidden_states.narrow(0, 0, whole)), (*to_out)[0]->forward(value)});
+at::Tensor AttentionImpl::mix_perturbed(const at::Tensor& tokens) const {
+  const std::int64_t rows = tokens.size(0) / perturbed_parts;
+  const std::int64_t whole = tokens.size(0) - rows;
+  const at::Tensor last = tokens.narrow(0, whole, rows);
+  const at::Tensor value = joined_ ? joined_->forward(last).chunk(3, -1)[2] : to_v->forward(last);
+  return at::cat({mix_own(tokens.narrow(0, 0, whole)), value});
 }
 
-at::Tensor AttentionImpl::attend_to_all(const at::Tensor& hidden_states) const {
-  if (!joined_) return attend(hidden_states, project_key_value(hidden_states));
-  const auto parts = joined_->forward(hidden_states).chunk(3, -1);
+at::Tensor AttentionImpl::mix_own(const at::Tensor& tokens) const {
+  if (!joined_) {
+    return mix(split_heads(to_q->forward(tokens)), project_key_value(tokens));
+  }
+  const auto parts = joined_->forward(tokens).chunk(3, -1);
   return mix(split_heads(parts[0]), {split_heads(parts[1]), split_heads(parts[2])});
+}
+
+PendingSum AttentionImpl::forward_pending(const at::Tensor& tokens,
+                                          const at::Tensor& encoder_hidden_states,
+                                          const at::Tensor& addend) const {
+  return (*to_out)[0]->forward_pending(mix(tokens, encoder_hidden_states), addend);
 }
 
 void AttentionImpl::pack() {
@@ -159,9 +170,7 @@ at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
                       : group_norm->forward(tokens.transpose(1, 2)).transpose(1, 2);
   }
   if (is_image) tokens = to_tokens(tokens);
-  at::Tensor output = encoder_hidden_states.defined()
-                          ? attend(tokens, key_value_of(encoder_hidden_states))
-                          : attend_to_itself(tokens);
+  at::Tensor output = (*to_out)[0]->forward(mix(tokens, encoder_hidden_states));
   if (is_image) output = from_tokens(output, hidden_states);
   if (residual_connection_) output = output + hidden_states;
   return rescale_output_factor_ == 1.0 ? output : output / rescale_output_factor_;

@@ -15,7 +15,7 @@ at::Tensor GEGLUImpl::forward(const at::Tensor& x) const {
     return onednn_linear_mul(x, packed_value_, bias[0],
                              onednn_linear_gelu(x, packed_gate_, bias[1]));
   }
-  return gelu_gate(proj->forward(x));
+  return gelu_gate(proj->forward_pending(x));
 }
 
 void GEGLUImpl::pack() {
@@ -45,6 +45,10 @@ FeedForwardImpl::FeedForwardImpl(std::int64_t dim) {
 
 at::Tensor FeedForwardImpl::forward(const at::Tensor& x) const {
   return project_out->forward(geglu->forward(x));
+}
+
+PendingSum FeedForwardImpl::forward_pending(const at::Tensor& x, const at::Tensor& addend) const {
+  return project_out->forward_pending(geglu->forward(x), addend);
 }
 
 }  // namespace ldm::nn

@@ -15,7 +15,6 @@
 #include <optional>
 #include <vector>
 
-#include "ldm/kernels/norm.h"
 #include "ldm/kernels/onednn.h"
 #include "ldm/nn/circular.h"
 
@@ -103,6 +102,11 @@ at::Tensor LinearImpl::forward(const at::Tensor& x) const {
   return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
 }
 
+PendingSum LinearImpl::forward_pending(const at::Tensor& x, const at::Tensor& addend) const {
+  if (!defers_) return {forward(x), {}, addend};
+  return {at::linear(x, weight), bias, addend};
+}
+
 void LinearImpl::add_lora(std::int64_t rank, double scale) {
   lora_a_ = register_module("lora_A", std::make_shared<LinearImpl>(weight.size(1), rank, false));
   lora_b_ = register_module("lora_B", std::make_shared<LinearImpl>(rank, weight.size(0), false));
@@ -110,6 +114,7 @@ void LinearImpl::add_lora(std::int64_t rank, double scale) {
 }
 
 void LinearImpl::pack() {
+  defers_ = sum_serves(weight) && !lora_b_;
   if (!onednn_serves(weight) || is_unallocated(weight)) return;
   packed_ = onednn_pack_linear(weight);
   release(weight);
@@ -117,7 +122,10 @@ void LinearImpl::pack() {
 
 void LinearImpl::let_go() { release(weight); }
 
-void LinearImpl::unpack() { packed_.reset(); }
+void LinearImpl::unpack() {
+  packed_.reset();
+  defers_ = false;
+}
 
 void LinearImpl::visit_packed(const PackedVisit& visit) { visit("packed", packed_); }
 
@@ -137,6 +145,7 @@ at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   }
   if (winograd_.data.defined()) return winograd_conv2d(x, winograd_, bias);
   if (pack_) return forward_packed(x);
+  if (defers_) return take(forward_pending(x));
   const at::Tensor output =
       at::conv2d(x, weight, optional(bias), {stride, stride}, {padding, padding});
   return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
@@ -144,8 +153,14 @@ at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
 
 at::Tensor Conv2dImpl::forward_add(const at::Tensor& x, const at::Tensor& addend) const {
   const CircularSides sides = circular_sides(padding);
-  if (!winograd_.data.defined() || sides.x || sides.y) return addend + forward(x);
+  if (!winograd_.data.defined() || sides.x || sides.y) return take(forward_pending(x, addend));
   return winograd_conv2d(x, winograd_, bias, addend);
+}
+
+PendingSum Conv2dImpl::forward_pending(const at::Tensor& x, const at::Tensor& addend) const {
+  const CircularSides sides = circular_sides(padding);
+  if (!defers_ || sides.x || sides.y) return {forward(x), {}, addend};
+  return {at::conv2d(x, weight, {}, {stride, stride}, {padding, padding}), bias, addend};
 }
 
 void Conv2dImpl::add_lora(std::int64_t rank, double scale) {
@@ -173,13 +188,14 @@ at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x) const {
 
 void Conv2dImpl::pack() {
   pack_ = onednn_serves(weight);
+  defers_ = sum_serves(weight) && !lora_b_;
   if (stride != 1 || padding != 1 || !winograd_serves(weight) || is_unallocated(weight)) return;
   winograd_ = winograd_pack(weight);
   release(weight);
 }
 
 void Conv2dImpl::unpack() {
-  pack_ = false;
+  pack_ = defers_ = false;
   winograd_ = {};
   packed_.reset();
 }
@@ -196,17 +212,21 @@ GroupNormImpl::GroupNormImpl(std::int64_t groups, std::int64_t num_channels, dou
 }
 
 at::Tensor GroupNormImpl::forward(const at::Tensor& x, Activation activation,
-                                  const at::Tensor& shift) const {
+                                  const GroupNormShifts& shifts) const {
   const bool silu = activation == get_activation("silu");
   if (packed_ && (silu || activation == nullptr) && x.dim() == 4 && norm_serves(x)) {
-    return group_norm_silu(x, num_groups, weight, bias, eps, silu, shift);
+    return group_norm_silu(x, num_groups, weight, bias, eps, silu, shifts);
   }
-  const at::Tensor input = shift.defined() ? x + shift.unsqueeze(-1).unsqueeze(-1) : x;
+  at::Tensor input = x;
+  if (shifts.bias.defined()) input = input + shifts.bias.unsqueeze(-1).unsqueeze(-1);
+  if (shifts.shift.defined()) {
+    input = input + repeat_batch(shifts.shift, x.size(0)).unsqueeze(-1).unsqueeze(-1);
+  }
   const at::Tensor normal = at::group_norm(input, num_groups, weight, bias, eps);
   return activation == nullptr ? normal : activation(normal);
 }
 
-void GroupNormImpl::pack() { packed_ = true; }
+void GroupNormImpl::pack() { packed_ = groups_serve(num_groups); }
 
 void GroupNormImpl::unpack() { packed_ = false; }
 
@@ -218,6 +238,12 @@ LayerNormImpl::LayerNormImpl(std::int64_t normalized_shape, double epsilon) : ep
 at::Tensor LayerNormImpl::forward(const at::Tensor& x) const {
   if (packed_ && x.dim() != 4 && norm_serves(x)) return fast_layer_norm(x, weight, bias, eps);
   return at::layer_norm(x, {x.size(-1)}, weight, bias, eps);
+}
+
+at::Tensor LayerNormImpl::forward(PendingSum& x) const {
+  if (packed_ && norm_serves(x.value)) return layer_norm_of_sum(x, weight, bias, eps);
+  x = {take(x)};
+  return forward(x.value);
 }
 
 void LayerNormImpl::pack() { packed_ = true; }

@@ -5,6 +5,7 @@
 #include "ldm/nn/attention.h"
 #include "ldm/nn/feed_forward.h"
 #include "ldm/nn/layers.h"
+#include "ldm/nn/time_projections.h"
 
 namespace ldm::nn {
 namespace {
@@ -19,6 +20,7 @@ void for_each_packable(torch::nn::Module& module, const Visit& visit) {
     if (auto* norm = child.as<LayerNormImpl>()) visit(*norm);
     if (auto* attention = child.as<AttentionImpl>()) visit(*attention);
     if (auto* geglu = child.as<GEGLUImpl>()) visit(*geglu);
+    if (auto* projections = child.as<TimeProjectionsImpl>()) visit(*projections);
   });
 }
 

@@ -71,6 +71,7 @@ at::Tensor ResnetBlock2DImpl::resample(const at::Tensor& x) const {
 
 at::Tensor ResnetBlock2DImpl::project_temb(const at::Tensor& temb) const {
   if (!time_emb_proj || !temb.defined()) return {};
+  if (temb_column) return temb.narrow(1, *temb_column, time_emb_proj->weight.size(0));
   return time_emb_proj->forward(skip_time_act_ ? temb : nonlinearity_(temb));
 }
 
@@ -83,13 +84,14 @@ at::Tensor ResnetBlock2DImpl::forward_projected(const at::Tensor& x,
   if (time_emb_proj && !of_time.defined()) {
     throw Error::internal("a ResnetBlock2D with a time embedding was called without one");
   }
-  const at::Tensor projected = of_time.defined() ? repeat_batch(of_time, x.size(0)) : of_time;
-  at::Tensor hidden = conv1->forward(resample(norm1->forward(x, nonlinearity_)));
-  if (scale_shift_ && projected.defined()) {
-    const auto parts = projected.unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
-    hidden = nonlinearity_(norm2->forward(hidden) * (1 + parts[0]) + parts[1]);
+  const PendingSum first = conv1->forward_pending(resample(norm1->forward(x, nonlinearity_)));
+  at::Tensor hidden;
+  if (scale_shift_ && of_time.defined()) {
+    const auto parts = repeat_batch(of_time, x.size(0)).unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
+    hidden = nonlinearity_(norm2->forward(first.value, nullptr, {first.bias}) * (1 + parts[0]) +
+                           parts[1]);
   } else {
-    hidden = norm2->forward(hidden, nonlinearity_, projected);
+    hidden = norm2->forward(first.value, nonlinearity_, {first.bias, of_time});
   }
   const at::Tensor input = resample(x);
   hidden = conv2->forward_add(hidden, conv_shortcut ? conv_shortcut->forward(input) : input);

@@ -18,8 +18,9 @@ AttentionOptions attention_options(const Transformer2DOptions& options, bool cro
 }
 
 /// Latents that several texts share, as many times as there are texts.
-at::Tensor match_text(const at::Tensor& hidden, const at::Tensor& text) {
-  return text.defined() ? repeat_batch(hidden, text.size(0)) : hidden;
+void match_text(PendingSum& hidden, const at::Tensor& text) {
+  if (!text.defined() || hidden.value.size(0) == text.size(0)) return;
+  hidden = {repeat_batch(take(hidden), text.size(0))};
 }
 
 }  // namespace
@@ -37,12 +38,20 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const Transformer2DOptions&
 
 at::Tensor BasicTransformerBlockImpl::forward(const at::Tensor& hidden_states,
                                               const at::Tensor& encoder_hidden_states) const {
+  return take(forward_pending({hidden_states}, encoder_hidden_states));
+}
+
+PendingSum BasicTransformerBlockImpl::forward_pending(
+    PendingSum hidden, const at::Tensor& encoder_hidden_states) const {
   const at::Tensor self = only_cross_attention_ ? encoder_hidden_states : at::Tensor();
-  at::Tensor hidden = match_text(hidden_states, self);
-  hidden = attn1->forward(norm1->forward(hidden), self) + hidden;
-  hidden = match_text(hidden, encoder_hidden_states);
-  hidden = attn2->forward(norm2->forward(hidden), encoder_hidden_states) + hidden;
-  return ff->forward(norm3->forward(hidden)) + hidden;
+  match_text(hidden, self);
+  at::Tensor normed = norm1->forward(hidden);
+  hidden = attn1->forward_pending(normed, self, hidden.value);
+  match_text(hidden, encoder_hidden_states);
+  normed = norm2->forward(hidden);
+  hidden = attn2->forward_pending(normed, encoder_hidden_states, hidden.value);
+  normed = norm3->forward(hidden);
+  return ff->forward_pending(normed, hidden.value);
 }
 
 Transformer2DModelImpl::Transformer2DModelImpl(const Transformer2DOptions& options) {
@@ -69,15 +78,18 @@ Transformer2DModelImpl::Transformer2DModelImpl(const Transformer2DOptions& optio
 at::Tensor Transformer2DModelImpl::forward(const at::Tensor& hidden_states,
                                            const at::Tensor& encoder_hidden_states) const {
   const at::Tensor normed = norm->forward(hidden_states);
-  at::Tensor tokens =
-      linear_in ? linear_in->forward(to_tokens(normed)) : to_tokens(conv_in->forward(normed));
+  PendingSum pending =
+      linear_in ? linear_in->forward_pending(to_tokens(normed)) : conv_in->forward_pending(normed);
+  if (conv_in) pending.value = to_tokens(pending.value);
   for (const auto& block : *transformer_blocks) {
-    tokens = block->forward(tokens, encoder_hidden_states);
+    pending = block->forward_pending(pending, encoder_hidden_states);
   }
+  const at::Tensor tokens = take(pending);
   const at::Tensor input = repeat_batch(hidden_states, tokens.size(0));
-  const at::Tensor output = linear_out ? from_tokens(linear_out->forward(tokens), input)
-                                       : conv_out->forward(from_tokens(tokens, input));
-  return output + input;
+  if (conv_out) return take(conv_out->forward_pending(from_tokens(tokens, input), input));
+  PendingSum output = linear_out->forward_pending(tokens, input);
+  output.value = from_tokens(output.value, input);
+  return take(output);
 }
 
 }  // namespace ldm::nn

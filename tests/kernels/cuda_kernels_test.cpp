@@ -1,4 +1,5 @@
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/clamp_min.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/group_norm.h>
@@ -37,7 +38,16 @@ const LdmCudaKernels kOnCpu = {
       cuda::launch_gelu_gate(*call, test::CpuLauncher());
       return 0;
     },
+    [](const LdmCudaSum* call) {
+      cuda::launch_sum(*call, test::CpuLauncher());
+      return 0;
+    },
 };
+
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  PendingSum alone{x};
+  return cuda::layer_norm(kOnCpu, alone, weight, bias, 1e-5);
+}
 
 /// Fails unless `actual` is the fp64 `expected` with one rounding to its dtype, and fp32's in
 /// between.
@@ -74,8 +84,15 @@ TEST_CASE("CUDA's GroupNorm with SiLU equals the reference over shapes, shifts a
         CHECK(plain.is_contiguous(at::MemoryFormat::ChannelsLast));
         expect_rounded(plain, reference(x, false));
         const at::Tensor moved = x.to(at::kDouble) + shift.unsqueeze(-1).unsqueeze(-1);
-        expect_rounded(cuda::group_norm_silu(kOnCpu, x, groups, weight, bias, 1e-5, true, shift),
-                       reference(moved, true));
+        expect_rounded(
+            cuda::group_norm_silu(kOnCpu, x, groups, weight, bias, 1e-5, true, {{}, shift}),
+            reference(moved, true));
+        // A layer's bias too, and a shift that is a part of wider rows.
+        const at::Tensor before = draw(17, {channels}, dtype);
+        const at::Tensor wide = at::cat({shift, shift, shift}, 1);
+        expect_rounded(cuda::group_norm_silu(kOnCpu, x, groups, weight, bias, 1e-5, true,
+                                             {before, wide.narrow(1, channels, channels)}),
+                       reference(moved + before.unsqueeze(-1).unsqueeze(-1), true));
       }
     }
   }
@@ -112,7 +129,7 @@ TEST_CASE("CUDA's GroupNorm bears extreme values and passes NaN on") {
 
 TEST_CASE("CUDA's LayerNorm equals the reference over widths, rows and offsets") {
   for (const at::ScalarType dtype : test::kGpuTypes) {
-    for (const std::int64_t channels : {8, 320, 1280}) {
+    for (const std::int64_t channels : {8, 40, 320, 1280}) {
       for (const std::int64_t rows : {1, 7, 50}) {
         CAPTURE(dtype, channels, rows);
         const at::Tensor x = (draw(11, {2, rows, channels}, at::kFloat) * 3 + 5).to(dtype);
@@ -120,8 +137,53 @@ TEST_CASE("CUDA's LayerNorm equals the reference over widths, rows and offsets")
         const at::Tensor expected = at::layer_norm(
             x.to(at::kDouble), {channels}, weight.to(at::kDouble), bias.to(at::kDouble), 1e-5);
         REQUIRE(cuda::serves_norm(x));
-        expect_rounded(cuda::layer_norm(kOnCpu, x, weight, bias, 1e-5), expected);
+        expect_rounded(layer_norm(x, weight, bias), expected);
       }
+    }
+  }
+}
+
+TEST_CASE("CUDA's LayerNorm of a sum leaves the sum") {
+  for (const at::ScalarType dtype : test::kGpuTypes) {
+    const at::Tensor weight = draw(19, {320}, dtype), bias = draw(20, {320}, dtype);
+    const at::Tensor x = draw(21, {2, 9, 320}, dtype), addend = draw(22, {2, 9, 320}, dtype);
+    const at::Tensor before = draw(23, {320}, dtype);
+    for (const PendingSum& sum : {PendingSum{x.clone(), before}, PendingSum{x.clone(), {}, addend},
+                                  PendingSum{x.clone(), before, addend}}) {
+      CAPTURE(dtype, sum.bias.defined(), sum.addend.defined());
+      at::Tensor total = x.to(at::kDouble);
+      if (sum.bias.defined()) total = total + before;
+      if (sum.addend.defined()) total = total + addend;
+      PendingSum taken = sum;
+      const at::Tensor norm = cuda::layer_norm(kOnCpu, taken, weight, bias, 1e-5);
+      expect_rounded(taken.value, total);
+      CHECK(taken.value.is_same(sum.value));
+      CHECK_FALSE(taken.bias.defined());
+      CHECK_FALSE(taken.addend.defined());
+      // The norm is of the sum as it is left.
+      CHECK(norm.equal(layer_norm(taken.value, weight, bias)));
+    }
+  }
+}
+
+TEST_CASE("CUDA's sum adds biases and addends in place, of tokens and of pictures") {
+  for (const at::ScalarType dtype : test::kGpuTypes) {
+    const at::Tensor bias = draw(24, {40}, dtype);
+    const at::Tensor tokens = draw(25, {2, 33, 40}, dtype);
+    const at::Tensor picture =
+        draw(26, {2, 40, 5, 7}, dtype).contiguous(at::MemoryFormat::ChannelsLast);
+    for (const at::Tensor& x : {tokens, picture}) {
+      const at::Tensor addend = x.flip(0).contiguous(x.suggest_memory_format());
+      const at::Tensor biased =
+          x.to(at::kDouble) + (x.dim() == 4 ? bias.unsqueeze(-1).unsqueeze(-1) : bias);
+      const auto check = [&](const PendingSum& sum, const at::Tensor& expected) {
+        REQUIRE(cuda::serves_sum(sum));
+        cuda::add(kOnCpu, sum);
+        expect_rounded(sum.value, expected);
+      };
+      check({x.clone(), bias}, biased);
+      check({x.clone(), {}, addend}, x.to(at::kDouble) + addend);
+      check({x.clone(), bias, addend}, biased + addend);
     }
   }
 }
@@ -133,11 +195,16 @@ TEST_CASE("CUDA's gate equals the reference over widths, rows and extreme values
       const at::Tensor x = (draw(14, {2, rows, 2 * channels}, at::kFloat) * 4).to(dtype);
       x[0][0][channels] = 200.0;
       x[0][0][channels + 1] = -200.0;
-      const auto halves = x.to(at::kDouble).chunk(2, -1);
-      REQUIRE(cuda::serves_gate(x));
-      const at::Tensor gated = cuda::gelu_gate(kOnCpu, x);
-      CHECK(gated.sizes() == at::IntArrayRef({2, rows, channels}));
-      expect_rounded(gated, halves[0] * at::gelu(halves[1]));
+      const at::Tensor bias = draw(18, {2 * channels}, dtype);
+      for (const PendingSum& sum : {PendingSum{x}, PendingSum{x, bias}}) {
+        at::Tensor whole = x.to(at::kDouble);
+        if (sum.bias.defined()) whole = whole + bias;
+        const auto halves = whole.chunk(2, -1);
+        REQUIRE(cuda::serves_gate(sum));
+        const at::Tensor gated = cuda::gelu_gate(kOnCpu, sum);
+        CHECK(gated.sizes() == at::IntArrayRef({2, rows, channels}));
+        expect_rounded(gated, halves[0] * at::gelu(halves[1]));
+      }
     }
   }
 }
@@ -147,16 +214,24 @@ TEST_CASE("what CUDA's kernels do not serve is told") {
   CHECK_FALSE(cuda::serves_norm(draw(15, {2, 17}, at::kFloat)));        // no whole vectors
   CHECK_FALSE(cuda::serves_norm(draw(15, {2, 12}, at::kHalf)));
   CHECK_FALSE(cuda::serves_norm(draw(15, {2, 32}, at::kDouble)));
-  CHECK_FALSE(cuda::serves_norm(draw(15, {1, 8192}, at::kFloat)));  // more than a block's threads
-  CHECK_FALSE(cuda::serves_gate(draw(15, {2, 24}, at::kHalf)));
-  CHECK_FALSE(cuda::serves_gate(draw(15, {64, 4}, at::kFloat).t()));
+  CHECK_FALSE(cuda::serves_norm(draw(15, {1, 8192}, at::kFloat)));    // more than a block's threads
+  CHECK_FALSE(cuda::serves_norm(draw(15, {2, 1, 2568}, at::kHalf)));  // more than a warp holds
+  CHECK_FALSE(cuda::serves_gate({draw(15, {2, 24}, at::kHalf)}));
+  CHECK_FALSE(cuda::serves_gate({draw(15, {64, 4}, at::kFloat).t()}));
+  const at::Tensor x =
+      draw(15, {2, 8, 4, 4}, at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+  CHECK(cuda::serves_sum({x, {}, x}));
+  CHECK_FALSE(cuda::serves_sum({x, {}, x.contiguous()}));  // another order in memory
+  CHECK_FALSE(cuda::serves_sum({x, {}, x.to(at::kHalf)}));
+  CHECK_FALSE(cuda::serves_sum({x, {}, x.narrow(0, 0, 1)}));
 }
 
 TEST_CASE("a kernel that fails is an error that names it") {
   LdmCudaKernels failing = kOnCpu;
   failing.layer_norm = [](const LdmCudaLayerNorm*) { return 700; };
   const at::Tensor x = draw(16, {4, 8}, at::kFloat);
-  CHECK_THROWS_WITH(cuda::layer_norm(failing, x, x[0], x[1], 1e-5),
+  PendingSum alone{x};
+  CHECK_THROWS_WITH(cuda::layer_norm(failing, alone, x[0], x[1], 1e-5),
                     Catch::Contains("LayerNorm on CUDA: error 700"));
 }
 

@@ -50,7 +50,7 @@ TEST_CASE("GroupNorm with SiLU equals the reference over shapes, shifts and offs
           test::expect_close(plain.to(at::kFloat), reference(x), tolerance(dtype));
           const at::Tensor moved = x.to(at::kDouble) + shift.unsqueeze(-1).unsqueeze(-1);
           test::expect_close(
-              group_norm_silu(x, groups, weight, bias, 1e-5, silu, shift).to(at::kFloat),
+              group_norm_silu(x, groups, weight, bias, 1e-5, silu, {{}, shift}).to(at::kFloat),
               reference(moved), tolerance(dtype));
         }
       }

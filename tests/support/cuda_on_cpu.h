@@ -27,7 +27,7 @@ struct CudaIndex {
 struct CudaBlock {
   CudaBlock(unsigned threads, std::size_t shared_bytes)
       : barrier(static_cast<std::ptrdiff_t>(threads)),
-        shared(shared_bytes / sizeof(float)),
+        shared((shared_bytes + sizeof(double) - 1) / sizeof(double)),
         exchanged(threads) {
     for (unsigned first = 0; first < threads; first += kWarp) {
       warps.emplace_back(std::min(kWarp, threads - first));
@@ -36,7 +36,7 @@ struct CudaBlock {
   static constexpr unsigned kWarp = 32;
   std::barrier<> barrier;
   std::deque<std::barrier<>> warps;
-  std::vector<float> shared;
+  std::vector<double> shared;
   std::vector<float> exchanged;
 };
 
@@ -57,6 +57,9 @@ inline float __shfl_xor_sync(unsigned, float value, int mask) {
   warp.arrive_and_wait();
   return other;
 }
+
+inline float __expf(float x) { return std::exp(x); }
+inline float __fdividef(float x, float y) { return x / y; }
 
 namespace ldm::test {
 

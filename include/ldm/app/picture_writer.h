@@ -30,11 +30,10 @@ void write_heatmap(const std::filesystem::path& picture, const ImageResult& resu
 /// Writes the pictures of a run as they come, each whole or not at all.
 class PictureWriter {
  public:
-  PictureWriter(std::vector<std::filesystem::path> paths, MetadataMode metadata, IfExists if_exists,
-                bool keep_latents);
+  PictureWriter(std::vector<std::filesystem::path> paths, IfExists if_exists, bool keep_latents);
 
-  /// Encodes, checks and writes one picture. Throws Error::output.
-  WrittenPicture write(const ImageResult& result, const RunFacts& facts);
+  /// Writes one picture, encoded by `encode_picture_file`. Throws Error::output.
+  WrittenPicture write(const ImageResult& result, const std::vector<std::byte>& png);
 
   /// Writes the latents of all pictures so far as `latents` fp32 [N, C, h, w].
   void write_latents(const std::filesystem::path& path) const;
@@ -43,7 +42,6 @@ class PictureWriter {
 
  private:
   std::vector<std::filesystem::path> paths_;
-  MetadataMode metadata_;
   IfExists if_exists_;
   bool keep_latents_;
   LatentsData latents_;

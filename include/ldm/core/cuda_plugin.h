@@ -10,7 +10,7 @@ extern "C" {
 struct LdmCudaKernels;  // ldm/kernels/cuda/launch.h
 
 /// Increased with every change of LdmCudaApi; both sides must agree.
-constexpr std::uint32_t kLdmCudaAbi = 3;
+constexpr std::uint32_t kLdmCudaAbi = 4;
 
 struct LdmCudaApi {
   std::uint32_t abi;

@@ -2,11 +2,13 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "ldm/kernels/sum.h"
+
 namespace ldm {
 
 /// The gate of GEGLU, x [..., 2·D] → [..., D]: the first half times the exact gelu of the second;
-/// in one pass where there is a kernel (CUDA). Source: Shazeer 2020, eq. 6. Reference, and every
-/// other device's: value * at::gelu(gate).
-at::Tensor gelu_gate(const at::Tensor& x);
+/// in one pass, with x's bias, where there is a kernel (CUDA). Source: Shazeer 2020, eq. 6.
+/// Reference, and every other device's: value * at::gelu(gate).
+at::Tensor gelu_gate(const PendingSum& x);
 
 }  // namespace ldm

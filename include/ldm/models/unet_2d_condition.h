@@ -14,6 +14,7 @@
 #include "ldm/nn/embeddings.h"
 #include "ldm/nn/layers.h"
 #include "ldm/nn/module_list.h"
+#include "ldm/nn/time_projections.h"
 #include "ldm/nn/unet_2d_blocks.h"
 
 namespace ldm::models {
@@ -63,6 +64,7 @@ struct UNet2DConditionModelImpl : DenoiserImpl {
   std::shared_ptr<nn::ModuleList<nn::DownBlock2D>> down_blocks;
   nn::UNetMidBlock2D mid_block{nullptr};  ///< null where mid_block_type is null
   std::shared_ptr<nn::ModuleList<nn::UpBlock2D>> up_blocks;
+  nn::TimeProjections time_projections{nullptr};  ///< without parameters of its own
   nn::GroupNorm conv_norm_out{nullptr};
   nn::Conv2d conv_out{nullptr};
 

@@ -55,12 +55,14 @@ struct AttentionImpl : torch::nn::Module {
   /// encoder_hidden_states [B, S, cross_attention_dim] or, where undefined, to itself.
   at::Tensor forward(const at::Tensor& hidden_states,
                      const at::Tensor& encoder_hidden_states = {}) const;
+  /// forward(tokens, encoder_hidden_states) + addend, added where it is read next; tokens
+  /// [B, N, query_dim], without the norm and the residual.
+  PendingSum forward_pending(const at::Tensor& tokens, const at::Tensor& encoder_hidden_states,
+                             const at::Tensor& addend) const;
   /// context [B, S, cross_attention_dim] → its keys and values.
   AttentionKeyValue project_key_value(const at::Tensor& context) const;
   /// hidden_states [B, N, query_dim] → [B, N, query_dim], without the norm and the residual.
   at::Tensor attend(const at::Tensor& hidden_states, const AttentionKeyValue& context) const;
-  /// The same where queries, keys and values come of one input.
-  at::Tensor attend_to_itself(const at::Tensor& hidden_states) const;
   void pack();                                  ///< see nn/pack.h
   void unpack();                                ///< see nn/pack.h
   void visit_packed(const PackedVisit& visit);  ///< see nn/pack.h
@@ -85,9 +87,11 @@ struct AttentionImpl : torch::nn::Module {
   Linear make_joined() const;
   /// `project_key_value`, once for a text that is seen again and again.
   AttentionKeyValue key_value_of(const at::Tensor& context) const;
+  /// Values as queries mix them, [B, N, heads · dim_head]: what to_out projects.
   at::Tensor mix(const at::Tensor& query, const AttentionKeyValue& context) const;
-  at::Tensor attend_to_all(const at::Tensor& hidden_states) const;
-  at::Tensor attend_perturbed(const at::Tensor& hidden_states) const;
+  at::Tensor mix(const at::Tensor& tokens, const at::Tensor& encoder_hidden_states) const;
+  at::Tensor mix_own(const at::Tensor& tokens) const;
+  at::Tensor mix_perturbed(const at::Tensor& tokens) const;
 
   std::int64_t heads_;
   bool cross_;

@@ -33,6 +33,8 @@ TORCH_MODULE(GEGLU);
 struct FeedForwardImpl : torch::nn::Module {
   explicit FeedForwardImpl(std::int64_t dim);
   at::Tensor forward(const at::Tensor& x) const;
+  /// forward(x) + addend, added where it is read next.
+  PendingSum forward_pending(const at::Tensor& x, const at::Tensor& addend) const;
 
   /// Slots 0 (GEGLU) and 2 (Linear); diffusers' slot 1 is a Dropout.
   std::shared_ptr<torch::nn::Module> net;

@@ -9,6 +9,8 @@
 #include <memory>
 #include <vector>
 
+#include "ldm/kernels/norm.h"
+#include "ldm/kernels/sum.h"
 #include "ldm/kernels/winograd.h"
 #include "ldm/nn/activation.h"
 
@@ -32,6 +34,8 @@ at::Tensor repeat_batch(const at::Tensor& x, std::int64_t batch);
 struct LinearImpl : torch::nn::Module {
   LinearImpl(std::int64_t in_features, std::int64_t out_features, bool bias = true);
   at::Tensor forward(const at::Tensor& x) const;
+  /// forward(x) + addend, added where it is read next. addend [..., out] or undefined.
+  PendingSum forward_pending(const at::Tensor& x, const at::Tensor& addend = {}) const;
   void pack();                                     ///< see nn/pack.h
   void unpack();                                   ///< see nn/pack.h
   void visit_packed(const PackedVisit& visit);     ///< see nn/pack.h
@@ -44,6 +48,7 @@ struct LinearImpl : torch::nn::Module {
 
  private:
   at::Tensor packed_;
+  bool defers_ = false;  ///< the bias, in `forward_pending`
   std::shared_ptr<LinearImpl> lora_a_;
   std::shared_ptr<LinearImpl> lora_b_;
   double lora_scale_ = 1.0;
@@ -57,6 +62,8 @@ struct Conv2dImpl : torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) const;
   /// forward(x) + addend, in one pass where there is a kernel for it. addend [B, out, H', W'].
   at::Tensor forward_add(const at::Tensor& x, const at::Tensor& addend) const;
+  /// forward(x) + addend, added where it is read next. addend [B, out, H', W'] or undefined.
+  PendingSum forward_pending(const at::Tensor& x, const at::Tensor& addend = {}) const;
   void pack();                                     ///< see nn/pack.h
   void unpack();                                   ///< see nn/pack.h
   void visit_packed(const PackedVisit& visit);     ///< see nn/pack.h
@@ -71,6 +78,7 @@ struct Conv2dImpl : torch::nn::Module {
   at::Tensor forward_packed(const at::Tensor& x) const;
 
   bool pack_ = false;
+  bool defers_ = false;        ///< the bias, in `forward_pending`
   WinogradFilter winograd_;    ///< where that serves
   mutable at::Tensor packed_;  ///< for inputs of `packed_for_`; made at the first forward
   mutable std::vector<std::int64_t> packed_for_;
@@ -80,13 +88,12 @@ struct Conv2dImpl : torch::nn::Module {
 };
 TORCH_MODULE(Conv2d);
 
-/// Group normalisation with affine parameters (Wu & He 2018) of x + shift, then the activation.
-/// x [B, C, ...], shift [B, C] or undefined → same shape and dtype as x; statistics in fp32
-/// whatever the dtype of x.
+/// Group normalisation with affine parameters (Wu & He 2018) of x + shifts, then the activation.
+/// x [B, C, ...] → same shape and dtype as x; statistics in fp32 whatever the dtype of x.
 struct GroupNormImpl : torch::nn::Module {
   GroupNormImpl(std::int64_t num_groups, std::int64_t num_channels, double eps);
   at::Tensor forward(const at::Tensor& x, Activation activation = nullptr,
-                     const at::Tensor& shift = {}) const;
+                     const GroupNormShifts& shifts = {}) const;
   void pack();    ///< see nn/pack.h
   void unpack();  ///< see nn/pack.h
 
@@ -104,6 +111,8 @@ TORCH_MODULE(GroupNorm);
 struct LayerNormImpl : torch::nn::Module {
   explicit LayerNormImpl(std::int64_t normalized_shape, double eps = 1e-5);
   at::Tensor forward(const at::Tensor& x) const;
+  /// Of a sum, which is taken on the way: then `x` is its value alone.
+  at::Tensor forward(PendingSum& x) const;
   void pack();    ///< see nn/pack.h
   void unpack();  ///< see nn/pack.h
 

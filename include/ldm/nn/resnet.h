@@ -5,6 +5,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "ldm/nn/activation.h"
@@ -73,6 +74,9 @@ struct ResnetBlock2DImpl : torch::nn::Module {
   GroupNorm norm2{nullptr};
   Conv2d conv2{nullptr};
   Conv2d conv_shortcut{nullptr};  ///< null where the channels stay the same
+  /// Where this block's projection begins in a row that has those of all blocks (see
+  /// nn/time_projections.h); none: `temb` is the time embedding itself.
+  std::optional<std::int64_t> temb_column;
   Upsample2D upsample{nullptr};
   Downsample2D downsample{nullptr};
 

@@ -37,6 +37,9 @@ struct BasicTransformerBlockImpl : torch::nn::Module {
   /// [B, N, inner_dim].
   at::Tensor forward(const at::Tensor& hidden_states,
                      const at::Tensor& encoder_hidden_states) const;
+  /// The same of and to what is added where it is read next.
+  PendingSum forward_pending(PendingSum hidden_states,
+                             const at::Tensor& encoder_hidden_states) const;
 
   LayerNorm norm1{nullptr};
   Attention attn1{nullptr};

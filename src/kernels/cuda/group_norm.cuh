@@ -2,22 +2,25 @@
 
 #include <cstdint>
 
+#include "ldm/kernels/cuda/blocks.h"
 #include "vectors.cuh"
 
-// GroupNorm over NHWC with a shift before and SiLU behind: one kernel sums, one scales. ATen's own
-// returns NCHW: two copies of the layout at every norm. Reference: at::silu(at::group_norm(x +
-// shift)).
+// GroupNorm over NHWC with shifts before and SiLU behind: one kernel sums, the one of
+// group_norm_apply.cuh scales. ATen's own returns NCHW: two copies of the layout at every norm.
+// Reference: at::silu(at::group_norm(x + before + shift)).
 namespace ldm::cuda {
 
 template <typename T>
 struct GroupNormArguments {
-  const T* x;      ///< [B, rows, C]
-  const T* shift;  ///< [B, C] or null
+  const T* x;       ///< [B, rows, C]
+  const T* before;  ///< [C] or null
+  const T* shift;   ///< [shift_rows, C], over and over, or null
   const T* weight;
   const T* bias;
   float* partial;  ///< [B, chunks, 2, groups]
   T* y;
-  int rows, channels, groups;
+  std::int64_t shift_stride;
+  int shift_rows, rows, channels, groups;
   float eps;
   bool silu;
 };
@@ -42,6 +45,16 @@ struct ChannelThread {
   int channel, row, apart;
 };
 
+/// What is added to x in a picture, of a thread's channels.
+template <typename T>
+__device__ inline void load_shift(const GroupNormArguments<T>& arguments, int picture, int channel,
+                                  float (&to)[kVector<T>]) {
+  if (arguments.before != nullptr) add(arguments.before + channel, to);
+  if (arguments.shift != nullptr) {
+    add(arguments.shift + picture % arguments.shift_rows * arguments.shift_stride + channel, to);
+  }
+}
+
 /// Sums and sums of squares of every group in one chunk. Grid (chunks, B); shared memory: two
 /// numbers a channel of every thread.
 template <typename T>
@@ -52,13 +65,12 @@ __global__ void group_norm_moments(GroupNormArguments<T> arguments) {
   const ChannelThread<T> at(channels);
   const ChunkRows rows(arguments.rows, chunk, chunks);
   float shift[kVector<T>] = {}, sum[kVector<T>] = {}, square[kVector<T>] = {};
-  if (arguments.shift != nullptr) {
-    load(arguments.shift + static_cast<std::int64_t>(picture) * channels + at.channel, shift);
-  }
-  const T* x = arguments.x + static_cast<std::int64_t>(picture) * arguments.rows * channels;
+  load_shift(arguments, picture, at.channel, shift);
+  const T* x =
+      arguments.x + static_cast<std::int64_t>(picture) * arguments.rows * channels + at.channel;
   for (int row = rows.first + at.row; row < rows.end; row += at.apart) {
     float values[kVector<T>];
-    load(x + static_cast<std::int64_t>(row) * channels + at.channel, values);
+    load(x + static_cast<std::int64_t>(row) * channels, values);
     LDM_UNROLL
     for (int i = 0; i < kVector<T>; ++i) {
       const float value = values[i] + shift[i];
@@ -72,70 +84,21 @@ __global__ void group_norm_moments(GroupNormArguments<T> arguments) {
     own[channels + i] = square[i];
   }
   __syncthreads();
+  // Over the rows of threads first, every channel by a thread of its own.
+  for (int job = threadIdx.x; job < 2 * channels; job += blockDim.x) {
+    float total = of_channels[job];
+    for (int row = 1; row < at.apart; ++row) total += of_channels[2 * row * channels + job];
+    of_channels[job] = total;
+  }
+  __syncthreads();
   const int width = channels / groups;
   float* partial =
       arguments.partial + (static_cast<std::int64_t>(picture) * chunks + chunk) * 2 * groups;
   for (int job = threadIdx.x; job < 2 * groups; job += blockDim.x) {
-    const int first = job / groups * channels + job % groups * width;
+    const float* first = of_channels + job / groups * channels + job % groups * width;
     float total = 0;
-    for (int row = 0; row < at.apart; ++row) {
-      for (int i = 0; i < width; ++i) total += of_channels[2 * row * channels + first + i];
-    }
+    for (int i = 0; i < width; ++i) total += first[i];
     partial[job] = total;
-  }
-}
-
-/// y = silu((x + shift − mean) / deviation · weight + bias). Grid (chunks, B), as many chunks as
-/// summed; shared memory: two numbers a group.
-template <typename T>
-__global__ void group_norm_apply(GroupNormArguments<T> arguments) {
-  LDM_SHARED_MEMORY(float, of_groups);  // means, then factors
-  const int channels = arguments.channels, groups = arguments.groups;
-  const int picture = blockIdx.y, chunks = gridDim.x, width = channels / groups;
-  const float* partial =
-      arguments.partial + static_cast<std::int64_t>(picture) * chunks * 2 * groups;
-  for (int group = threadIdx.x; group < groups; group += blockDim.x) {
-    float sum = 0, square = 0;
-    LDM_UNROLL
-    for (int chunk = 0; chunk < chunks; ++chunk) {
-      sum += partial[chunk * 2 * groups + group];
-      square += partial[(chunk * 2 + 1) * groups + group];
-    }
-    const double count = static_cast<double>(width) * arguments.rows;
-    const double mean = sum / count;
-    const double variance = square / count - mean * mean;
-    // A comparison that lets NaN through.
-    const float positive = static_cast<float>(variance < 0 ? 0.0 : variance);
-    of_groups[group] = static_cast<float>(mean);
-    of_groups[groups + group] = 1.0F / sqrtf(positive + arguments.eps);
-  }
-  __syncthreads();
-  const ChannelThread<T> at(channels);
-  const ChunkRows rows(arguments.rows, blockIdx.x, chunks);
-  float scale[kVector<T>], offset[kVector<T>], shift[kVector<T>] = {};
-  load(arguments.weight + at.channel, scale);
-  load(arguments.bias + at.channel, offset);
-  if (arguments.shift != nullptr) {
-    load(arguments.shift + static_cast<std::int64_t>(picture) * channels + at.channel, shift);
-  }
-  LDM_UNROLL
-  for (int i = 0; i < kVector<T>; ++i) {
-    const int group = (at.channel + i) / width;
-    scale[i] *= of_groups[groups + group];
-    offset[i] -= (of_groups[group] - shift[i]) * scale[i];
-  }
-  const std::int64_t from =
-      static_cast<std::int64_t>(picture) * arguments.rows * channels + at.channel;
-  for (int row = rows.first + at.row; row < rows.end; row += at.apart) {
-    float values[kVector<T>];
-    const std::int64_t place = from + static_cast<std::int64_t>(row) * channels;
-    load(arguments.x + place, values);
-    LDM_UNROLL
-    for (int i = 0; i < kVector<T>; ++i) {
-      const float value = values[i] * scale[i] + offset[i];
-      values[i] = arguments.silu ? value / (1.0F + expf(-value)) : value;
-    }
-    store(arguments.y + place, values);
   }
 }
 

@@ -3,8 +3,8 @@
 #include "launch_stream.h"
 
 /// The block's dynamic shared memory; every kernel declares it alike.
-#define LDM_SHARED_MEMORY(type, name)          \
-  extern __shared__ float ldm_shared_memory[]; \
+#define LDM_SHARED_MEMORY(type, name)           \
+  extern __shared__ double ldm_shared_memory[]; \
   type* name = reinterpret_cast<type*>(ldm_shared_memory)
 
 #include "launches.cuh"
@@ -42,9 +42,15 @@ int gelu_gate_on_stream(const LdmCudaGate* call) {
   return static_cast<int>(cudaGetLastError());
 }
 
+int sum_on_stream(const LdmCudaSum* call) {
+  launch_sum(*call, StreamLauncher(call->device));
+  return static_cast<int>(cudaGetLastError());
+}
+
 }  // namespace
 
 extern const LdmCudaKernels kKernels;
-const LdmCudaKernels kKernels = {group_norm_on_stream, layer_norm_on_stream, gelu_gate_on_stream};
+const LdmCudaKernels kKernels = {group_norm_on_stream, layer_norm_on_stream, gelu_gate_on_stream,
+                                 sum_on_stream};
 
 }  // namespace ldm::cuda

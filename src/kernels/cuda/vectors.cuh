@@ -1,5 +1,7 @@
 #pragma once
 
+#include <type_traits>
+
 #include "ldm/kernels/cuda/launch.h"
 
 // Device code of 16-byte loads and stores. Like all .cuh files here it is compiled by nvcc, and for
@@ -22,18 +24,52 @@ struct alignas(kLdmCudaVectorBytes) Vector {
 };
 
 template <typename T>
-__device__ inline void load(const T* from, float (&to)[kVector<T>]) {
-  const Vector<T> vector = *reinterpret_cast<const Vector<T>*>(from);
+__device__ inline Vector<T> load_vector(const T* from) {
+  return *reinterpret_cast<const Vector<T>*>(from);
+}
+
+template <typename T>
+__device__ inline void unpack(const Vector<T>& vector, float (&to)[kVector<T>]) {
   LDM_UNROLL
   for (int i = 0; i < kVector<T>; ++i) to[i] = static_cast<float>(vector.values[i]);
 }
 
 template <typename T>
-__device__ inline void store(T* to, const float (&from)[kVector<T>]) {
+__device__ inline void load(const T* from, float (&to)[kVector<T>]) {
+  unpack(load_vector(from), to);
+}
+
+template <typename T>
+__device__ inline Vector<T> pack(const float (&from)[kVector<T>]) {
   Vector<T> vector;
   LDM_UNROLL
   for (int i = 0; i < kVector<T>; ++i) vector.values[i] = static_cast<T>(from[i]);
-  *reinterpret_cast<Vector<T>*>(to) = vector;
+  return vector;
+}
+
+template <typename T>
+__device__ inline void store(T* to, const float (&from)[kVector<T>]) {
+  *reinterpret_cast<Vector<T>*>(to) = pack<T>(from);
+}
+
+/// Adds what is at `from`, unless that is null.
+template <typename T>
+__device__ inline void add(const T* from, float (&to)[kVector<T>]) {
+  if (from == nullptr) return;
+  float values[kVector<T>];
+  load(from, values);
+  LDM_UNROLL
+  for (int i = 0; i < kVector<T>; ++i) to[i] += values[i];
+}
+
+/// x · sigmoid(x). Numbers of 16 bits round the fast functions' last bits away.
+template <typename T>
+__device__ inline float silu(float x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x / (1.0F + expf(-x));
+  } else {
+    return __fdividef(x, 1.0F + __expf(-x));
+  }
 }
 
 }  // namespace ldm::cuda

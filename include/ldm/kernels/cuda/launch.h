@@ -20,10 +20,13 @@ struct LdmCudaGroupNorm {
   std::int64_t rows;      ///< H·W
   std::int64_t channels;  ///< C
   std::int64_t groups;
-  const void* x;       ///< [B, H·W, C]
-  const void* shift;   ///< [B, C], added to x first; may be null
-  const void* weight;  ///< [C]
-  const void* bias;    ///< [C]
+  const void* x;              ///< [B, H·W, C]
+  const void* before;         ///< [C], added to x first; may be null
+  const void* shift;          ///< [shift_rows, C], added to x too, over and over; may be null
+  std::int64_t shift_rows;    ///< a divisor of B
+  std::int64_t shift_stride;  ///< numbers between two of its rows
+  const void* weight;         ///< [C]
+  const void* bias;           ///< [C]
   double eps;
   bool silu;
   float* partial;  ///< scratch of `ldm::cuda::partial_moments` numbers
@@ -36,6 +39,9 @@ struct LdmCudaLayerNorm {
   std::int64_t rows;
   std::int64_t channels;  ///< D
   const void* x;          ///< [rows, D]
+  const void* before;     ///< [D], added to x first; may be null
+  const void* addend;     ///< [rows, D], added to x too; may be null
+  void* sum;              ///< x with what is added to it, like x; may be null, or x itself
   const void* weight;     ///< [D]
   const void* bias;       ///< [D]
   double eps;
@@ -48,12 +54,24 @@ struct LdmCudaGate {
   std::int64_t rows;
   std::int64_t channels;  ///< D
   const void* x;          ///< [rows, 2·D]: values, then gates
+  const void* bias;       ///< [2·D], added to x first; may be null
   void* y;                ///< [rows, D]
+};
+
+struct LdmCudaSum {
+  LdmCudaDtype dtype;
+  int device;
+  std::int64_t rows;
+  std::int64_t channels;  ///< D
+  void* x;                ///< [rows, D], added to in place
+  const void* bias;       ///< [D]; may be null
+  const void* addend;     ///< [rows, D]; may be null
 };
 
 struct LdmCudaKernels {
   int (*group_norm)(const LdmCudaGroupNorm* call);
   int (*layer_norm)(const LdmCudaLayerNorm* call);
   int (*gelu_gate)(const LdmCudaGate* call);
+  int (*sum)(const LdmCudaSum* call);
 };
 }

@@ -32,10 +32,11 @@ def run_diffusers(args, dtype, seed):
                                                    local_files_only=True)
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
+    pipe.to(args.device)
     caught = {}
 
     def keep(_, step, timestep, values):
-        caught["latents"] = values["latents"].float()
+        caught["latents"] = values["latents"].float().cpu()
         return values
 
     # Drawn in fp32 for every dtype: torch draws other numbers in bf16.
@@ -54,7 +55,7 @@ def run_ldm_gen(args, dtype, seed):
         subprocess.run([args.ldm_gen, "--model", args.model, "--prompt", PROMPT, "--seed", str(seed),
                         "--sampler", "ddim", "--steps", str(args.steps), "--guidance-scale",
                         str(GUIDANCE), "--width", str(args.size), "--height", str(args.size),
-                        "--dtype", dtype, "--device", "cpu", "--output", folder / "a.png",
+                        "--dtype", dtype, "--device", args.device, "--output", folder / "a.png",
                         "--save-latents", folder / "a.safetensors", "--quiet"],
                        check=True, stdout=subprocess.DEVNULL)
         latents = load_file(folder / "a.safetensors")["latents"].float().numpy()
@@ -73,19 +74,23 @@ def main():
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtypes", default="bf16", help="comma-separated (default: %(default)s)")
     parser.add_argument("--ldm-gen", default=str(ROOT / "build/release/bin/ldm-gen"))
     args = parser.parse_args()
-    programs = {
-        "ldm-gen fp32": lambda seed: run_ldm_gen(args, "fp32", seed),
-        "ldm-gen bf16": lambda seed: run_ldm_gen(args, "bf16", seed),
-        "diffusers bf16": lambda seed: run_diffusers(args, torch.bfloat16, seed),
-    }
+    # fp32 is fp32: convolutions on a GPU would otherwise round their inputs to TF32.
+    torch.backends.cudnn.allow_tf32 = False
+    programs = {"ldm-gen fp32": lambda seed: run_ldm_gen(args, "fp32", seed)}
+    for name in args.dtypes.split(","):
+        dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[name]
+        programs[f"ldm-gen {name}"] = lambda seed, name=name: run_ldm_gen(args, name, seed)
+        programs[f"diffusers {name}"] = lambda seed, dtype=dtype: run_diffusers(args, dtype, seed)
     rows = {name: [] for name in programs}
     for seed in range(args.seeds):
         reference = run_diffusers(args, torch.float32, seed)
         for name, run in programs.items():
             rows[name].append(figures(run(seed), reference))
-    print(f"{args.model}, {args.size}x{args.size}, {args.steps} steps, {args.seeds} seeds\n")
+    print(f"{args.model}, {args.device}, {args.size}x{args.size}, {args.steps} steps, {args.seeds} seeds\n")
     print("| against diffusers fp32 | latents: rms difference / std | picture: PSNR (dB) |")
     print("| --- | --- | --- |")
     for name, values in rows.items():

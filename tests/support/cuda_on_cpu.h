@@ -14,6 +14,7 @@
 
 #define __global__
 #define __device__
+#define __launch_bounds__(threads, blocks)
 #define LDM_SHARED_MEMORY(type, name) \
   type* name = reinterpret_cast<type*>(ldm::test::cuda_block->shared.data())
 

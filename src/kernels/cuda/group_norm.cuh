@@ -33,6 +33,10 @@ struct ChunkRows {
   int first, end;
 };
 
+/// Most threads of a block; as many blocks as fill 64 registers of each run at once.
+template <typename T>
+constexpr int kMostRowThreads = kLdmCudaMostChannels / kVector<T>;
+
 /// Where a thread works: a vector of channels, every `apart`th row from `row`.
 template <typename T>
 struct ChannelThread {
@@ -43,6 +47,32 @@ struct ChannelThread {
     apart = static_cast<int>(blockDim.x) / lanes;
   }
   int channel, row, apart;
+};
+
+/// A thread's first rows of a chunk, on their way while it does something else.
+template <typename T>
+struct RowsAhead {
+  __device__ RowsAhead(const T* x, const ChunkRows& rows, const ChannelThread<T>& at, int channels)
+      : next(rows.first + at.row + kRowsAhead * at.apart) {
+    LDM_UNROLL
+    for (int k = 0; k < kRowsAhead; ++k) {
+      const int row = rows.first + at.row + k * at.apart;
+      if (row < rows.end) vectors[k] = load_vector(x + static_cast<std::int64_t>(row) * channels);
+    }
+  }
+
+  template <typename Visit>
+  __device__ void visit(const ChunkRows& rows, const ChannelThread<T>& at,
+                        const Visit& visit_row) const {
+    LDM_UNROLL
+    for (int k = 0; k < kRowsAhead; ++k) {
+      const int row = rows.first + at.row + k * at.apart;
+      if (row < rows.end) visit_row(vectors[k], row);
+    }
+  }
+
+  int next;  ///< the thread's first row behind them
+  Vector<T> vectors[kRowsAhead];
 };
 
 /// What is added to x in a picture, of a thread's channels.
@@ -56,27 +86,33 @@ __device__ inline void load_shift(const GroupNormArguments<T>& arguments, int pi
 }
 
 /// Sums and sums of squares of every group in one chunk. Grid (chunks, B); shared memory: two
-/// numbers a channel of every thread.
+/// numbers a channel of every thread, and the sums of the groups in slices.
 template <typename T>
-__global__ void group_norm_moments(GroupNormArguments<T> arguments) {
+__global__ void __launch_bounds__(kMostRowThreads<T>, 1024 / kMostRowThreads<T>)
+    group_norm_moments(GroupNormArguments<T> arguments) {
   LDM_SHARED_MEMORY(float, of_channels);  // [apart, 2, C]
   const int channels = arguments.channels, groups = arguments.groups;
   const int picture = blockIdx.y, chunk = blockIdx.x, chunks = gridDim.x;
   const ChannelThread<T> at(channels);
   const ChunkRows rows(arguments.rows, chunk, chunks);
   float shift[kVector<T>] = {}, sum[kVector<T>] = {}, square[kVector<T>] = {};
-  load_shift(arguments, picture, at.channel, shift);
   const T* x =
       arguments.x + static_cast<std::int64_t>(picture) * arguments.rows * channels + at.channel;
-  for (int row = rows.first + at.row; row < rows.end; row += at.apart) {
+  const auto count = [&](const Vector<T>& vector) {
     float values[kVector<T>];
-    load(x + static_cast<std::int64_t>(row) * channels, values);
+    unpack(vector, values);
     LDM_UNROLL
     for (int i = 0; i < kVector<T>; ++i) {
       const float value = values[i] + shift[i];
       sum[i] += value;
       square[i] += value * value;
     }
+  };
+  const RowsAhead<T> ahead(x, rows, at, channels);
+  load_shift(arguments, picture, at.channel, shift);
+  ahead.visit(rows, at, [&](const Vector<T>& vector, int) { count(vector); });
+  for (int row = ahead.next; row < rows.end; row += at.apart) {
+    count(load_vector(x + static_cast<std::int64_t>(row) * channels));
   }
   float* own = of_channels + 2 * at.row * channels + at.channel;
   for (int i = 0; i < kVector<T>; ++i) {
@@ -91,13 +127,21 @@ __global__ void group_norm_moments(GroupNormArguments<T> arguments) {
     of_channels[job] = total;
   }
   __syncthreads();
-  const int width = channels / groups;
-  float* partial =
-      arguments.partial + (static_cast<std::int64_t>(picture) * chunks + chunk) * 2 * groups;
-  for (int job = threadIdx.x; job < 2 * groups; job += blockDim.x) {
-    const float* first = of_channels + job / groups * channels + job % groups * width;
+  const int width = channels / groups, sums = 2 * groups;
+  float* slices = of_channels + 2 * at.apart * channels;  // [kGroupSlices, 2, groups]
+  for (int job = threadIdx.x; job < kGroupSlices * sums; job += blockDim.x) {
+    const int of = job % sums;
+    const float* first = of_channels + of / groups * channels + of % groups * width;
     float total = 0;
-    for (int i = 0; i < width; ++i) total += first[i];
+    for (int i = job / sums; i < width; i += kGroupSlices) total += first[i];
+    slices[job] = total;
+  }
+  __syncthreads();
+  float* partial = arguments.partial + (static_cast<std::int64_t>(picture) * chunks + chunk) * sums;
+  for (int job = threadIdx.x; job < sums; job += blockDim.x) {
+    float total = 0;
+    LDM_UNROLL
+    for (int slice = 0; slice < kGroupSlices; ++slice) total += slices[slice * sums + job];
     partial[job] = total;
   }
 }

@@ -47,7 +47,8 @@ __device__ inline void fold_moments(const GroupNormArguments<T>& arguments, int 
 /// y = silu((x + shift − mean) / deviation · weight + bias). Grid (chunks, B), as many chunks as
 /// summed; shared memory: `folded_bytes`.
 template <typename T>
-__global__ void group_norm_apply(GroupNormArguments<T> arguments) {
+__global__ void __launch_bounds__(kMostRowThreads<T>, 1024 / kMostRowThreads<T>)
+    group_norm_apply(GroupNormArguments<T> arguments) {
   LDM_SHARED_MEMORY(double, slices);
   const int channels = arguments.channels, groups = arguments.groups;
   const int picture = blockIdx.y, chunks = gridDim.x, width = channels / groups;
@@ -56,20 +57,14 @@ __global__ void group_norm_apply(GroupNormArguments<T> arguments) {
   const ChunkRows rows(arguments.rows, blockIdx.x, chunks);
   const std::int64_t from =
       static_cast<std::int64_t>(picture) * arguments.rows * channels + at.channel;
-  // The first rows are on their way while the sums are folded.
-  Vector<T> ahead[kRowsAhead];
-  LDM_UNROLL
-  for (int k = 0; k < kRowsAhead; ++k) {
-    const int row = rows.first + at.row + k * at.apart;
-    if (row < rows.end) {
-      ahead[k] = load_vector(arguments.x + from + static_cast<std::int64_t>(row) * channels);
-    }
-  }
+  const RowsAhead<T> ahead(arguments.x + from, rows, at, channels);
+  const Vector<T> weight = load_vector(arguments.weight + at.channel);
+  const Vector<T> bias = load_vector(arguments.bias + at.channel);
   fold_moments(arguments, picture, chunks, slices, of_groups);
   float scale[kVector<T>], offset[kVector<T>], shift[kVector<T>] = {};
-  load(arguments.weight + at.channel, scale);
-  load(arguments.bias + at.channel, offset);
   load_shift(arguments, picture, at.channel, shift);
+  unpack(weight, scale);
+  unpack(bias, offset);
   LDM_UNROLL
   for (int i = 0; i < kVector<T>; ++i) {
     const int group = (at.channel + i) / width;
@@ -86,12 +81,8 @@ __global__ void group_norm_apply(GroupNormArguments<T> arguments) {
     }
     store(arguments.y + from + static_cast<std::int64_t>(row) * channels, values);
   };
-  LDM_UNROLL
-  for (int k = 0; k < kRowsAhead; ++k) {
-    const int row = rows.first + at.row + k * at.apart;
-    if (row < rows.end) apply(ahead[k], row);
-  }
-  for (int row = rows.first + at.row + kRowsAhead * at.apart; row < rows.end; row += at.apart) {
+  ahead.visit(rows, at, apply);
+  for (int row = ahead.next; row < rows.end; row += at.apart) {
     apply(load_vector(arguments.x + from + static_cast<std::int64_t>(row) * channels), row);
   }
 }

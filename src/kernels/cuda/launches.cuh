@@ -39,7 +39,7 @@ void launch_group_norm_of(const LdmCudaGroupNorm& call, const Launcher& launcher
   const auto pictures = static_cast<unsigned>(call.pictures);
   const auto threads = static_cast<unsigned>(blocks.threads());
   launcher(group_norm_moments<T>, chunks, pictures, threads,
-           static_cast<std::size_t>(blocks.moments_bytes(kVector<T>)), arguments);
+           static_cast<std::size_t>(blocks.moments_bytes(kVector<T>, call.groups)), arguments);
   launcher(group_norm_apply<T>, chunks, pictures, threads,
            static_cast<std::size_t>(GroupNormBlocks::folded_bytes(call.groups)), arguments);
 }

@@ -31,47 +31,79 @@ __device__ inline float lanes_sum(float value, int lanes) {
   return value;
 }
 
-/// A vector of x with what is added to it, rounded as where the sum is taken alone, and kept.
-template <typename T>
-__device__ inline Vector<T> take_sum(const LayerNormArguments<T>& arguments, const Vector<T>& x,
-                                     std::int64_t start, int channel) {
-  if (arguments.before == nullptr && arguments.addend == nullptr) return x;
-  float values[kVector<T>];
-  unpack(x, values);
-  if (arguments.before != nullptr) add(arguments.before + channel, values);
-  if (arguments.addend != nullptr) add(arguments.addend + start + channel, values);
-  if (arguments.sum != nullptr) store(arguments.sum + start + channel, values);
-  return pack<T>(values);
+/// The vectors of one row that a thread has: every `lanes`th from its first.
+template <typename T, int kEach>
+struct RowPart {
+  /// Vectors beyond `end` channels are not touched.
+  __device__ RowPart(int row_lanes, int end_channel)
+      : lanes(row_lanes),
+        first(static_cast<int>(threadIdx.x) % row_lanes * kVector<T>),
+        end(end_channel) {}
+  __device__ int channel(int k) const { return first + k * lanes * kVector<T>; }
+  __device__ bool has(int k) const { return channel(k) < end; }
+
+  __device__ void load_all(const T* from, Vector<T> (&to)[kEach]) const {
+    LDM_UNROLL
+    for (int k = 0; k < kEach; ++k) {
+      if (has(k)) to[k] = load_vector(from + channel(k));
+    }
+  }
+
+  int lanes, first, end;
+};
+
+/// Adds `before` and the addend to a thread's part of a row, keeps the sum, and rounds it as where
+/// it is taken alone.
+template <typename T, int kEach>
+__device__ inline void take_sum(const LayerNormArguments<T>& arguments,
+                                const RowPart<T, kEach>& part, std::int64_t start,
+                                Vector<T> (&own)[kEach]) {
+  if (arguments.before == nullptr && arguments.addend == nullptr) return;
+  // All loads before their first use: they wait for memory together.
+  Vector<T> before[kEach] = {}, addend[kEach] = {};
+  if (arguments.addend != nullptr) part.load_all(arguments.addend + start, addend);
+  if (arguments.before != nullptr) part.load_all(arguments.before, before);
+  LDM_UNROLL
+  for (int k = 0; k < kEach; ++k) {
+    float values[kVector<T>], more[kVector<T>];
+    unpack(own[k], values);
+    unpack(before[k], more);
+    LDM_UNROLL
+    for (int i = 0; i < kVector<T>; ++i) values[i] += more[i];
+    unpack(addend[k], more);
+    LDM_UNROLL
+    for (int i = 0; i < kVector<T>; ++i) values[i] += more[i];
+    own[k] = pack<T>(values);
+  }
+  if (arguments.sum == nullptr) return;
+  // Apart: loads must not wait for stores, which might be to the same place.
+  LDM_UNROLL
+  for (int k = 0; k < kEach; ++k) {
+    if (part.has(k)) store_vector(arguments.sum + start + part.channel(k), own[k]);
+  }
 }
 
 /// A row to `lanes` threads, each at most `kEach` vectors of it, read once; the mean before the
 /// deviations. A warp takes every so-manieth rows, as many as all blocks have warps.
 template <typename T, int kEach>
 __global__ void layer_norm(LayerNormArguments<T> arguments) {
-  const int channels = arguments.channels, lanes = arguments.lanes;
-  const int first = static_cast<int>(threadIdx.x) % lanes * kVector<T>;
-  const int at_once = kWarp / lanes;  // rows of a warp
+  const int lanes = arguments.lanes, at_once = kWarp / lanes;  // rows of a warp
   const std::int64_t warp =
       (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
   const std::int64_t warps = static_cast<std::int64_t>(gridDim.x) * blockDim.x / kWarp;
-  const float count = static_cast<float>(channels);
+  const float count = static_cast<float>(arguments.channels);
   // The whole warp goes on as long as one of its rows does: they exchange their sums.
   for (std::int64_t base = warp * at_once; base < arguments.rows; base += warps * at_once) {
     const std::int64_t row = base + static_cast<int>(threadIdx.x) % kWarp / lanes;
-    const int end = row < arguments.rows ? channels : 0;
-    const std::int64_t start = row * channels;
-    Vector<T> own[kEach];
-    float values[kVector<T>], sum = 0, square = 0;
+    const RowPart<T, kEach> part(lanes, row < arguments.rows ? arguments.channels : 0);
+    const std::int64_t start = row * arguments.channels;
+    Vector<T> own[kEach] = {};
+    part.load_all(arguments.x + start, own);
+    take_sum(arguments, part, start, own);
+    float values[kVector<T>], factors[kVector<T>], offsets[kVector<T>], sum = 0, square = 0;
     LDM_UNROLL
     for (int k = 0; k < kEach; ++k) {
-      const int c = first + k * lanes * kVector<T>;
-      if (c < end) own[k] = load_vector(arguments.x + start + c);
-    }
-    LDM_UNROLL
-    for (int k = 0; k < kEach; ++k) {
-      const int c = first + k * lanes * kVector<T>;
-      if (c >= end) continue;
-      own[k] = take_sum(arguments, own[k], start, c);
+      if (!part.has(k)) continue;
       unpack(own[k], values);
       LDM_UNROLL
       for (int i = 0; i < kVector<T>; ++i) sum += values[i];
@@ -79,7 +111,7 @@ __global__ void layer_norm(LayerNormArguments<T> arguments) {
     const float mean = lanes_sum(sum, lanes) / count;
     LDM_UNROLL
     for (int k = 0; k < kEach; ++k) {
-      if (first + k * lanes * kVector<T> >= end) continue;
+      if (!part.has(k)) continue;
       unpack(own[k], values);
       LDM_UNROLL
       for (int i = 0; i < kVector<T>; ++i) square += (values[i] - mean) * (values[i] - mean);
@@ -87,17 +119,15 @@ __global__ void layer_norm(LayerNormArguments<T> arguments) {
     const float factor = 1.0F / sqrtf(lanes_sum(square, lanes) / count + arguments.eps);
     LDM_UNROLL
     for (int k = 0; k < kEach; ++k) {
-      const int c = first + k * lanes * kVector<T>;
-      if (c >= end) continue;
-      float weight[kVector<T>], bias[kVector<T>];
+      if (!part.has(k)) continue;
       unpack(own[k], values);
-      load(arguments.weight + c, weight);
-      load(arguments.bias + c, bias);
+      load(arguments.weight + part.channel(k), factors);
+      load(arguments.bias + part.channel(k), offsets);
       LDM_UNROLL
       for (int i = 0; i < kVector<T>; ++i) {
-        values[i] = (values[i] - mean) * factor * weight[i] + bias[i];
+        values[i] = (values[i] - mean) * factor * factors[i] + offsets[i];
       }
-      store(arguments.y + start + c, values);
+      store(arguments.y + start + part.channel(k), values);
     }
   }
 }

@@ -48,8 +48,13 @@ __device__ inline Vector<T> pack(const float (&from)[kVector<T>]) {
 }
 
 template <typename T>
+__device__ inline void store_vector(T* to, const Vector<T>& from) {
+  *reinterpret_cast<Vector<T>*>(to) = from;
+}
+
+template <typename T>
 __device__ inline void store(T* to, const float (&from)[kVector<T>]) {
-  *reinterpret_cast<Vector<T>*>(to) = pack<T>(from);
+  store_vector(to, pack<T>(from));
 }
 
 /// Adds what is at `from`, unless that is null.

@@ -27,9 +27,11 @@ struct GroupNormBlocks {
 
   std::int64_t threads() const { return lanes * row_lanes; }
 
-  /// Of the kernel that sums: two sums of every channel that a thread has.
-  std::int64_t moments_bytes(std::int64_t vector) const {
-    return 2 * threads() * vector * static_cast<std::int64_t>(sizeof(float));
+  /// Of the kernel that sums: two sums of every channel that a thread has, and of every group's
+  /// slices.
+  std::int64_t moments_bytes(std::int64_t vector, std::int64_t groups) const {
+    return 2 * (threads() * vector + kGroupSlices * groups) *
+           static_cast<std::int64_t>(sizeof(float));
   }
 
   /// Of the kernel that scales: the folded sums, and two numbers a group.
@@ -50,7 +52,7 @@ inline std::int64_t partial_moments(const GroupNormBlocks& blocks, std::int64_t 
 }
 
 /// Most groups of a GroupNorm: their sums share a block's memory.
-constexpr std::int64_t kMostGroups = 256;
+constexpr std::int64_t kMostGroups = 128;
 
 /// Blocks of `kThreads` threads over so many jobs of one thread; threads take several beyond a full
 /// device.

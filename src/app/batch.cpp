@@ -7,13 +7,13 @@
 #include <memory>
 #include <numeric>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "ldm/app/batch_folder.h"
 #include "ldm/app/batch_jobs.h"
 #include "ldm/app/batch_settings.h"
 #include "ldm/app/batch_tasks.h"
+#include "ldm/app/done_tasks.h"
 #include "ldm/app/events.h"
 #include "ldm/app/grid.h"
 #include "ldm/app/output_paths.h"
@@ -129,7 +129,7 @@ class Batch {
   std::unique_ptr<BatchJobs> jobs_;
   int batch_size_ = 1;
   std::optional<Grid> grid_;
-  std::set<std::size_t> done_;  ///< numbers of tasks
+  DoneTasks done_;
   std::int64_t wanted_ = 0;     ///< pictures of this process
   PictureCost left_;            ///< work for what is not there yet
   double picture_seconds_ = 0;  ///< the slowest so far
@@ -358,7 +358,7 @@ RunCallbacks Batch::callbacks(const std::vector<std::size_t>& group,
     if (first == 0) first = seconds_since_process_start();
     if (received_signal() != 0) throw_stopped();
     if (settings_.if_exists == IfExists::kReplace || weights_checked_ || done_.empty()) return;
-    folder_.check_weights(task(*done_.begin()), weight_hashes(*model_.components));
+    folder_.check_weights(task(done_.first()), weight_hashes(*model_.components));
     weights_checked_ = true;
   };
   callbacks.on_step = [this](const StepInfo& info) {

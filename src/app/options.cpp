@@ -20,7 +20,7 @@ Words spacings() { return {"leading", "trailing", "linspace"}; }
 Words prediction_types() { return {"epsilon", "v_prediction", "sample"}; }
 Words strength_modes() { return {"scaled", "exact"}; }
 Words metadata_modes() { return {"full", "a1111", "none"}; }
-Words dtypes() { return {"auto", "fp32", "bf16", "fp16"}; }
+Words dtypes() { return {"auto", "fp32", "tf32", "bf16", "fp16"}; }
 Words tilings() { return {"auto", "on", "off"}; }
 Words tile_sides() { return {"x", "y", "xy"}; }
 Words hires_upscalers() { return {"latent", "image"}; }

@@ -51,6 +51,10 @@ c10::Device resolve_device(const std::string& word) {
 c10::ScalarType resolve_dtype(const std::string& word, c10::Device device,
                               std::int64_t parameters) {
   if (word == "fp32") return c10::ScalarType::Float;
+  if (word == "tf32") {
+    if (device.is_cuda()) return c10::ScalarType::Float;
+    throw Error::usage("--dtype tf32: only GPUs compute in it", "use --dtype fp32 or bf16");
+  }
   if (word == "bf16") return c10::ScalarType::BFloat16;
   if (word == "fp16") {
     if (device.is_cpu()) {
@@ -59,7 +63,7 @@ c10::ScalarType resolve_dtype(const std::string& word, c10::Device device,
     return c10::ScalarType::Half;
   }
   if (word != "auto") {
-    const std::array<std::string, 4> known = {"auto", "fp32", "bf16", "fp16"};
+    const std::array<std::string, 5> known = {"auto", "fp32", "tf32", "bf16", "fp16"};
     throw Error::usage(cat("--dtype ", word, ": unknown number format"), did_you_mean(word, known));
   }
   if (device.is_cuda()) return c10::ScalarType::Half;
@@ -81,10 +85,11 @@ Execution resolve_execution(const ExecutionRequest& request, std::int64_t parame
   execution.dtype = resolve_dtype(request.dtype, execution.device, parameters);
   execution.memory_format = c10::MemoryFormat::ChannelsLast;
   if (execution.device.is_cuda()) {
+    execution.tf32 = request.dtype == "tf32";
     // fp32 means fp32: convolutions would otherwise round their inputs to TF32's 10 bits.
+    const auto precision = execution.tf32 ? at::Float32Precision::TF32 : at::Float32Precision::IEEE;
     for (const at::Float32Op op : {at::Float32Op::CONV, at::Float32Op::MATMUL}) {
-      at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, op,
-                                              at::Float32Precision::IEEE);
+      at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, op, precision);
     }
   }
   execution.threads = set_cpu_threads(request.threads);
@@ -101,7 +106,7 @@ std::string dtype_word(c10::ScalarType dtype) {
 ExecutionSummary summarize(const Execution& execution) {
   ExecutionSummary summary;
   summary.device = execution.device.str();
-  summary.dtype = dtype_word(execution.dtype);
+  summary.dtype = execution.tf32 ? "tf32" : dtype_word(execution.dtype);
   summary.isa = cpu_isa();
   summary.threads = execution.threads;
   summary.device_name = cpu_name();

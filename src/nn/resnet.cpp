@@ -75,6 +75,17 @@ at::Tensor ResnetBlock2DImpl::project_temb(const at::Tensor& temb) const {
   return time_emb_proj->forward(skip_time_act_ ? temb : nonlinearity_(temb));
 }
 
+at::Tensor ResnetBlock2DImpl::norm_between(const PendingSum& first,
+                                           const at::Tensor& of_time) const {
+  if (!scale_shift_ || !of_time.defined()) {
+    return norm2->forward(first.value, nonlinearity_, {first.bias, of_time});
+  }
+  const std::int64_t rows = first.value.size(0);
+  const auto parts = repeat_batch(of_time, rows).unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
+  const at::Tensor normed = norm2->forward(first.value, nullptr, {first.bias});
+  return nonlinearity_(normed * (1 + parts[0]) + parts[1]);
+}
+
 at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& temb) const {
   return forward_projected(x, project_temb(temb));
 }
@@ -84,15 +95,8 @@ at::Tensor ResnetBlock2DImpl::forward_projected(const at::Tensor& x,
   if (time_emb_proj && !of_time.defined()) {
     throw Error::internal("a ResnetBlock2D with a time embedding was called without one");
   }
-  const PendingSum first = conv1->forward_pending(resample(norm1->forward(x, nonlinearity_)));
-  at::Tensor hidden;
-  if (scale_shift_ && of_time.defined()) {
-    const auto parts = repeat_batch(of_time, x.size(0)).unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
-    hidden = nonlinearity_(norm2->forward(first.value, nullptr, {first.bias}) * (1 + parts[0]) +
-                           parts[1]);
-  } else {
-    hidden = norm2->forward(first.value, nonlinearity_, {first.bias, of_time});
-  }
+  at::Tensor hidden =
+      norm_between(conv1->forward_pending(resample(norm1->forward(x, nonlinearity_))), of_time);
   const at::Tensor input = resample(x);
   hidden = conv2->forward_add(hidden, conv_shortcut ? conv_shortcut->forward(input) : input);
   return output_scale_factor_ == 1.0 ? hidden : hidden / output_scale_factor_;

@@ -44,14 +44,19 @@ at::Tensor BasicTransformerBlockImpl::forward(const at::Tensor& hidden_states,
 PendingSum BasicTransformerBlockImpl::forward_pending(
     PendingSum hidden, const at::Tensor& encoder_hidden_states) const {
   const at::Tensor self = only_cross_attention_ ? encoder_hidden_states : at::Tensor();
+  // No norm outlives the layer that reads it.
+  const auto add = [&hidden](const LayerNorm& norm, const auto& layer) {
+    const at::Tensor normed = norm->forward(hidden);
+    hidden = layer(normed);
+  };
   match_text(hidden, self);
-  at::Tensor normed = norm1->forward(hidden);
-  hidden = attn1->forward_pending(normed, self, hidden.value);
+  add(norm1, [&](const at::Tensor& x) { return attn1->forward_pending(x, self, hidden.value); });
   match_text(hidden, encoder_hidden_states);
-  normed = norm2->forward(hidden);
-  hidden = attn2->forward_pending(normed, encoder_hidden_states, hidden.value);
-  normed = norm3->forward(hidden);
-  return ff->forward_pending(normed, hidden.value);
+  add(norm2, [&](const at::Tensor& x) {
+    return attn2->forward_pending(x, encoder_hidden_states, hidden.value);
+  });
+  add(norm3, [&](const at::Tensor& x) { return ff->forward_pending(x, hidden.value); });
+  return hidden;
 }
 
 Transformer2DModelImpl::Transformer2DModelImpl(const Transformer2DOptions& options) {

@@ -1,6 +1,7 @@
 #include <cstdlib>
 
 #include "ldm/app/batch_tasks.h"
+#include "ldm/app/done_tasks.h"
 #include "ldm/app/journal.h"
 #include "ldm/app/picture_names.h"
 #include "ldm/app/shard.h"
@@ -139,6 +140,20 @@ TEST_CASE("tasks of one kind are grouped, in the order of their first") {
   CHECK(groups_of({0, 0, 0}, 1) == Groups{{0}, {1}, {2}});
   CHECK(groups_of({0, 1, 0, 0, 1}, 2) == Groups{{0, 2}, {1, 4}, {3}});
   CHECK(groups_of({}, 4).empty());
+}
+
+TEST_CASE("tasks that are done are counted once, in any order") {
+  DoneTasks done;
+  CHECK(done.empty());
+  CHECK_FALSE(done.contains(7));
+  for (const std::size_t task : {7, 3, 7, 1000}) done.insert(task);
+  CHECK(done.size() == 3);
+  CHECK(done.first() == 3);
+  CHECK((done.contains(3) && done.contains(7) && done.contains(1000)));
+  CHECK_FALSE((done.contains(0) || done.contains(8) || done.contains(2000)));
+  done.clear();
+  CHECK(done.empty());
+  CHECK_FALSE(done.contains(7));
 }
 
 }  // namespace

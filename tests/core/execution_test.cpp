@@ -1,5 +1,10 @@
 #include "ldm/core/execution.h"
 
+#include <ATen/Context.h>
+
+#include <string>
+#include <utility>
+
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
 #include "tests/support/catch.h"
@@ -16,6 +21,17 @@ ExecutionRequest request(const std::string& device, const std::string& dtype) {
   wanted.dtype = dtype;
   wanted.threads = 1;
   return wanted;
+}
+
+/// Why a request is a usage error: what it says, and its hint.
+std::pair<std::string, std::string> refusal(const std::string& device, const std::string& dtype) {
+  try {
+    resolve_execution(request(device, dtype), kSmall);
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::kUsage);
+    return {error.message(), error.hint()};
+  }
+  return {"accepted", ""};
 }
 
 }  // namespace
@@ -36,14 +52,27 @@ TEST_CASE("an explicit choice is kept") {
 }
 
 TEST_CASE("unknown devices and formats are usage errors with a suggestion") {
-  try {
-    resolve_execution(request("cpu", "pf16"), kSmall);
-    FAIL("accepted");
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::kUsage);
-    CHECK(error.hint() == "did you mean bf16?");
-  }
+  CHECK(refusal("cpu", "pf16").second == "did you mean bf16?");
   CHECK_THROWS_AS(resolve_execution(request("gpu", "auto"), kSmall), Error);
+}
+
+TEST_CASE("TF32 is a GPU's alone") {
+  CHECK(refusal("cpu", "tf32") ==
+        std::pair<std::string, std::string>("--dtype tf32: only GPUs compute in it",
+                                            "use --dtype fp32 or bf16"));
+}
+
+TEST_CASE("TF32 is asked for, never a default, and ends with the request", "[gpu]") {
+  if (cuda_state().api == nullptr) return;
+  const auto precision = [](const char* dtype) {
+    const Execution execution = resolve_execution(request("cuda", dtype), kSmall);
+    CHECK(execution.dtype == c10::ScalarType::Float);
+    CHECK(summarize(execution).dtype == dtype);
+    return at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::CONV);
+  };
+  CHECK(precision("fp32") == at::Float32Precision::IEEE);
+  CHECK(precision("tf32") == at::Float32Precision::TF32);
+  CHECK(precision("fp32") == at::Float32Precision::IEEE);
 }
 
 TEST_CASE("a CUDA device that is not there is a usage error, and auto falls back") {
@@ -51,13 +80,7 @@ TEST_CASE("a CUDA device that is not there is a usage error, and auto falls back
     CHECK_THROWS_AS(resolve_execution(request("cuda:99", "auto"), kSmall), Error);
     return;
   }
-  try {
-    resolve_execution(request("cuda", "auto"), kSmall);
-    FAIL("accepted");
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::kUsage);
-    CHECK(error.hint() == "use --device cpu");
-  }
+  CHECK(refusal("cuda", "auto").second == "use --device cpu");
   CHECK(resolve_execution(request("auto", "auto"), kSmall).device.is_cpu());
 }
 

@@ -26,6 +26,7 @@ LDM_FUZZ_TARGET(jobs)
 LDM_FUZZ_TARGET(prompts)
 LDM_FUZZ_TARGET(prompt_syntax)
 LDM_FUZZ_TARGET(journal)
+LDM_FUZZ_TARGET(recorded)
 #undef LDM_FUZZ_TARGET
 
 namespace ldm {
@@ -67,6 +68,9 @@ TEST_CASE("fuzz corpus: prompt_syntax") {
   replay(fuzz_prompt_syntax, test::test_file("fuzz/corpus/prompt_syntax"));
 }
 TEST_CASE("fuzz corpus: journal") { replay(fuzz_journal, test::test_file("fuzz/corpus/journal")); }
+TEST_CASE("fuzz corpus: recorded") {
+  replay(fuzz_recorded, test::test_file("fuzz/corpus/recorded"));
+}
 TEST_CASE("fuzz corpus: tar") { replay(fuzz_tar, test::test_file("fuzz/corpus/tar")); }
 
 }  // namespace

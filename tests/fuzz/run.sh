@@ -40,7 +40,7 @@ for target in "${targets[@]}"; do
       words=("-dict=$here/$target.dict") most=1536
       ;;
     pickle|checkpoint) words=("-dict=$here/pickle.dict") ;;
-    jobs|journal) words=("-dict=$here/json.dict") most=384 ;;
+    jobs|journal|recorded) words=("-dict=$here/json.dict") most=384 ;;
     json|index) words=("-dict=$here/json.dict") ;;
     bpe|prompts|prompt_syntax) most=128 ;;
   esac

@@ -45,6 +45,16 @@ TEST_CASE("latents of a GPU in fp32 are the CPU's", "[gpu]") {
   }
 }
 
+TEST_CASE("TF32 is near fp32", "[gpu]") {
+  if (!test::has_gpu()) return;
+  Pipeline fp32 = on_gpu("sd1", "fp32");
+  const auto expected = test::run(fp32, apples(1));
+  Pipeline tf32 = on_gpu("sd1", "tf32");
+  const auto actual = test::run(tf32, apples(1));
+  test::expect_close(at::tensor(actual.front().latents.values),
+                     at::tensor(expected.front().latents.values), 5e-2);
+}
+
 TEST_CASE("a GPU's picture does not depend on its batch, nor on what was recorded before",
           "[gpu]") {
   if (!test::has_gpu()) return;

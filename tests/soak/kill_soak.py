@@ -58,9 +58,10 @@ def one_round(args, work, rng, batch_size, processes, whole, times):
     folder = work / "out"
     shutil.rmtree(folder, ignore_errors=True)
     line = command(args.program, "out", batch_size, processes)
-    kills, made = 0, {}
+    kills, made, least, most = 0, {}, *times
     while True:
-        killed = run_until_killed(line, work, processes, rng.uniform(*times))
+        killed = run_until_killed(line, work, processes, rng.uniform(least, most))
+        most *= 1.01  # on a machine that has become slower the batch would never be done
         kills += killed
         soak.check_partial(folder, whole, f"after kill {kills}")
         now = stamps(folder)

@@ -7,7 +7,7 @@ namespace ldm {
 /// Where and in which number format to compute, as asked for. `Execution` is what comes of it.
 struct ExecutionRequest {
   std::string device = "auto";  ///< auto, cpu, cuda, cuda:N
-  std::string dtype = "auto";   ///< auto, fp32, bf16, fp16
+  std::string dtype = "auto";   ///< auto, fp32, tf32, bf16, fp16
   int threads = 0;              ///< CPU threads; 0: one a core
   bool weight_cache = false;    ///< packed weights are kept on disk for the next start
 };
@@ -16,7 +16,7 @@ struct ExecutionRequest {
 struct ExecutionSummary {
   std::string device;       ///< cpu, cuda:0
   std::string device_name;  ///< "AMD EPYC …", "NVIDIA H200"
-  std::string dtype;        ///< fp32, bf16, fp16: of the UNet
+  std::string dtype;        ///< fp32, tf32, bf16, fp16: of the UNet
   std::string isa;          ///< AVX2, AVX512, …: what the CPU kernels were chosen for
   int threads = 1;
 };

@@ -82,6 +82,8 @@ struct ResnetBlock2DImpl : torch::nn::Module {
 
  private:
   at::Tensor resample(const at::Tensor& x) const;
+  /// The second norm of the first convolution's output, with the time embedding's part.
+  at::Tensor norm_between(const PendingSum& first, const at::Tensor& of_time) const;
 
   Activation nonlinearity_;
   bool scale_shift_;

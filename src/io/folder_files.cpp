@@ -117,11 +117,13 @@ FolderFiles Folder::list(std::string_view suffix) const {
 }
 
 std::vector<std::string> Folder::names() const {
+  Descriptor self = open_below(fd_.get(), ".", O_DIRECTORY);
+  if (!self.ok()) cannot_read(path_.string(), errno);
   std::vector<std::string> names;
-  const bool read = for_each_entry(open_below(fd_.get(), ".", O_DIRECTORY),
-                                   [&names](int, const std::string& name, mode_t mode) {
-                                     if (S_ISREG(mode)) names.push_back(name);
-                                   });
+  const bool read =
+      for_each_entry(std::move(self), [&names](int, const std::string& name, mode_t mode) {
+        if (S_ISREG(mode)) names.push_back(name);
+      });
   if (!read) cannot_read(path_.string(), errno);
   std::sort(names.begin(), names.end());
   return names;

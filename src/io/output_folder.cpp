@@ -97,6 +97,14 @@ void OutputFolder::remove(const std::string& name) const {
   throw write_error(path() / name, errno, 0, descriptor());
 }
 
+std::vector<std::string> OutputFolder::files() const {
+  try {
+    return folder_.names();
+  } catch (const Error& error) {
+    throw Error::output(error.message());
+  }
+}
+
 int OutputFolder::sweep() const { return sweep_temporaries(descriptor()); }
 
 }  // namespace ldm

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,6 +56,27 @@ TEST_CASE("an output folder is made, and stays the same folder when its path doe
   CHECK(folder.read("b.txt", 100) == "two");
   CHECK(code_of([&] { OutputFolder(dir / "no" / "where"); }) == ErrorCode::kOutput);
   CHECK(code_of([&] { OutputFolder(dir.write("file", "x")); }) == ErrorCode::kOutput);
+}
+
+TEST_CASE("an output folder that cannot be listed is an output error that says why") {
+  const test::TempDir dir;
+  const OutputFolder folder(dir.path() / "out");
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{0, before.rlim_max};
+  std::string message;
+  ErrorCode code = ErrorCode::kInternal;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  try {
+    folder.files();
+  } catch (const Error& error) {
+    message = error.message();
+    code = error.code();
+  }
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(code == ErrorCode::kOutput);
+  CHECK_THAT(message, Catch::EndsWith("out: Too many open files"));
+  CHECK(folder.files().empty());
 }
 
 TEST_CASE("links in an output folder are neither read nor written through") {

@@ -29,8 +29,8 @@ class OutputFolder {
   /// The bytes of the regular file `name`; empty when there is none, when it is no regular file or
   /// cannot be read, and when it is larger than `most`.
   std::optional<std::string> read(const std::string& name, std::uint64_t most) const;
-  /// Names of the regular files in it, sorted.
-  std::vector<std::string> files() const { return folder_.names(); }
+  /// Names of the regular files in it, sorted. Throws Error::output.
+  std::vector<std::string> files() const;
   /// As `write_file_atomic`.
   void write(const std::string& name, std::span<const std::byte> bytes, IfExists if_exists) const;
   /// Adds one line to the text file `name` in a single write, made if missing; a line that a dead

@@ -157,11 +157,15 @@ bool write_all(int fd, std::span<const std::byte> bytes) {
 }
 
 // Gives the temporary file its final name unless that is taken (errno EEXIST).
-bool rename_if_absent(int folder, const char* from, const char* to) {
-  if (::renameat2(folder, from, folder, to, RENAME_NOREPLACE) == 0) return true;
+bool rename_if_absent(int folder, TemporaryName& from, const char* to) {
+  if (::renameat2(folder, from.c_str(), folder, to, RENAME_NOREPLACE) == 0) {
+    from.release();
+    return true;
+  }
   if (errno != EINVAL && errno != ENOSYS) return false;
-  if (::linkat(folder, from, folder, to, 0) != 0) return false;
-  ::unlinkat(folder, from, 0);
+  if (::linkat(folder, from.c_str(), folder, to, 0) != 0) return false;
+  // Where that fails it is tried once more when the name goes.
+  if (::unlinkat(folder, from.c_str(), 0) == 0) from.release();
   return true;
 }
 
@@ -203,10 +207,7 @@ bool take_name(int folder, TemporaryName& temporary, const fs::path& path, std::
     temporary.release();
     return true;
   }
-  if (rename_if_absent(folder, temporary.c_str(), name.c_str())) {
-    temporary.release();
-    return true;
-  }
+  if (rename_if_absent(folder, temporary, name.c_str())) return true;
   const int error = errno;
   if (error == EEXIST) return false;
   throw write_error(path, error, needed, folder);

@@ -3,7 +3,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 
 #include "ldm/core/text.h"
 
@@ -17,13 +19,28 @@ void remember(int signal) {
   if (g_signal.exchange(signal) != 0) _exit(128 + signal);
 }
 
+/// Far more than the registers of any CPU take.
+constexpr std::size_t kStackBytes = std::size_t{1} << 17;
+
+/// Handlers of this thread run on a stack of their own. oneDNN's generated code has its stack
+/// pointer in a block of the heap for a while, where a handler's frame would overwrite what lies
+/// before the block.
+void give_handlers_a_stack() {
+  alignas(std::max_align_t) static std::array<std::byte, kStackBytes> memory;
+  stack_t own{};
+  own.ss_sp = memory.data();
+  own.ss_size = memory.size();
+  sigaltstack(&own, nullptr);
+}
+
 }  // namespace
 
 void install_signal_handlers() {
+  give_handlers_a_stack();
   struct sigaction stop {};
   stop.sa_handler = remember;
   sigemptyset(&stop.sa_mask);
-  stop.sa_flags = SA_RESTART;
+  stop.sa_flags = SA_RESTART | SA_ONSTACK;
   for (const int signal : {SIGINT, SIGTERM}) {
     sigaction(signal, &stop, nullptr);
   }

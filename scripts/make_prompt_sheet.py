@@ -6,11 +6,7 @@
 Row 1: a second prompt joined by AND, with rising weight. Row 2: one word replaced by another, ever
 later. Row 3: a weight on all that is asked for, from too little to too much. Needs Pillow.
 """
-import argparse
-import pathlib
-import tempfile
-
-from make_start_sheet import draw, sheet
+from make_start_sheet import draw, main
 
 COMPOSED = "a red apple on a blue background AND a red apple on a yellow background :{}"
 EDITED = "a green [frog:apple:{}] on a white background"
@@ -27,13 +23,5 @@ def rows(folder):
             row("w", WEIGHTED, (0.1, 0.3, 0.6, 1.0, 1.3, 1.6), "--prompt-weighting", "comfyui")]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", required=True)
-    output = parser.parse_args().output
-    with tempfile.TemporaryDirectory() as folder:
-        sheet(rows(pathlib.Path(folder))).save(output, optimize=True)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, rows)

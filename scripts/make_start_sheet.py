@@ -84,13 +84,14 @@ def sheet(lines: list[list[Image.Image]]) -> Image.Image:
     return canvas
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(description: str, make_rows) -> None:
+    """Draws what `make_rows` makes in a folder, where the command line says."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("-o", "--output", required=True)
     output = parser.parse_args().output
     with tempfile.TemporaryDirectory() as folder:
-        sheet(rows(pathlib.Path(folder))).save(output, optimize=True)
+        sheet(make_rows(pathlib.Path(folder))).save(output, optimize=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, rows)

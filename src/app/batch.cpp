@@ -115,7 +115,7 @@ class Batch {
   void finish_picture(const PreparedTask& prepared, std::size_t number, ImageResult&& image);
   void keep_picture(const Task& done, const ImageResult& result, const std::vector<std::byte>& png);
   void check_time(std::size_t pictures);
-  [[noreturn]] void throw_stopped() const;
+  [[noreturn]] void throw_stopped();
 
   Options options_;
   Session& session_;
@@ -262,10 +262,7 @@ void Batch::make(const std::vector<std::size_t>& missing) {
   }
   run_finishing(finishing_, [&] {
     for (const std::vector<std::size_t>& group : group_tasks(tasks, batch_size_)) {
-      if (received_signal() != 0) {
-        finishing_.drain();
-        throw_stopped();
-      }
+      if (received_signal() != 0) throw_stopped();
       check_time(group.size());
       std::vector<std::size_t> numbers;
       for (const std::size_t i : group) numbers.push_back(missing[i]);
@@ -412,7 +409,8 @@ void Batch::check_time(std::size_t pictures) {
                        "the same command goes on from here");
 }
 
-void Batch::throw_stopped() const {
+void Batch::throw_stopped() {
+  finishing_.drain();
   const bool interrupted = received_signal() == SIGINT;
   throw Error::stopped(interrupted ? ErrorCode::kInterrupted : ErrorCode::kTerminated,
                        cat(session_.report.images + session_.report.skipped, "/", wanted_, " done"),

@@ -57,10 +57,9 @@ __device__ inline void store(T* to, const float (&from)[kVector<T>]) {
   store_vector(to, pack<T>(from));
 }
 
-/// Adds what is at `from`, unless that is null.
+/// Adds what is at `from`.
 template <typename T>
 __device__ inline void add(const T* from, float (&to)[kVector<T>]) {
-  if (from == nullptr) return;
   float values[kVector<T>];
   load(from, values);
   LDM_UNROLL

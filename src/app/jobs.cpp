@@ -83,10 +83,13 @@ Problem unknown_key(const std::string& key, bool of_the_run) {
     return {cat("/", key, ": holds for the whole run, not for one job"),
             cat("give it on the command line, or in the --config file")};
   }
-  std::vector<std::string> known;
-  for (const OptionSpec& spec : option_table()) {
-    if (is_job_option(spec)) known.push_back(option_key(spec));
-  }
+  static const std::vector<std::string> known = [] {
+    std::vector<std::string> keys;
+    for (const OptionSpec& spec : option_table()) {
+      if (is_job_option(spec)) keys.push_back(option_key(spec));
+    }
+    return keys;
+  }();
   return {cat("/", key, ": unknown key"), did_you_mean(key, known)};
 }
 

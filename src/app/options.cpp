@@ -192,9 +192,8 @@ std::span<const OptionSpec> option_table() { return kOptions; }
 std::span<const CommandSpec> command_table() { return kCommands; }
 
 bool is_job_option(const OptionSpec& spec) {
-  const std::string key = option_key(spec);
   return spec.group == kWhat || spec.group == kSize || spec.group == kHow || spec.group == kFrom ||
-         key == "output" || key == "id";
+         long_flag(spec) == "--output" || long_flag(spec) == "--id";
 }
 
 std::string long_flag(const OptionSpec& spec) {

@@ -92,6 +92,10 @@ std::string nearest_word(std::string_view word, std::span<const std::string> can
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(1, word.size() / 2) + 1;
   for (const std::string& candidate : candidates) {
+    // Two words are at least as far from each other as their lengths are.
+    const std::size_t apart =
+        std::max(word.size(), candidate.size()) - std::min(word.size(), candidate.size());
+    if (apart > best_distance) continue;
     const std::size_t distance = edit_distance(word, candidate);
     // On a tie the longer one: letters are left out more often than added.
     const bool longer =

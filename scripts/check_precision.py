@@ -49,14 +49,14 @@ def run_diffusers(args, dtype, seed):
     return caught["latents"].numpy(), np.asarray(image, np.float64)
 
 
-def run_ldm_gen(args, dtype, seed):
+def run_ldm_gen(args, dtype, seed, *more):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         subprocess.run([args.ldm_gen, "--model", args.model, "--prompt", PROMPT, "--seed", str(seed),
                         "--sampler", "ddim", "--steps", str(args.steps), "--guidance-scale",
                         str(GUIDANCE), "--width", str(args.size), "--height", str(args.size),
                         "--dtype", dtype, "--device", args.device, "--output", folder / "a.png",
-                        "--save-latents", folder / "a.safetensors", "--quiet"],
+                        "--save-latents", folder / "a.safetensors", "--quiet", *more],
                        check=True, stdout=subprocess.DEVNULL)
         latents = load_file(folder / "a.safetensors")["latents"].float().numpy()
         return latents, np.asarray(Image.open(folder / "a.png").convert("RGB"), np.float64)
@@ -84,6 +84,8 @@ def main():
     for name in args.dtypes.split(","):
         dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[name]
         programs[f"ldm-gen {name}"] = lambda seed, name=name: run_ldm_gen(args, name, seed)
+        if args.device == "cpu" and name == "bf16":
+            programs["ldm-gen bf16 --fast"] = lambda seed: run_ldm_gen(args, "bf16", seed, "--fast")
         programs[f"diffusers {name}"] = lambda seed, dtype=dtype: run_diffusers(args, dtype, seed)
     rows = {name: [] for name in programs}
     for seed in range(args.seeds):

@@ -213,6 +213,8 @@ void add_execution(Json& out, const RunFacts& facts) {
   out["device"] = device.substr(0, device.find(':'));
   if (out["device"] != "cpu") out["gpu"] = execution.device_name;
   out["dtype"] = execution.dtype;
+  if (facts.fast) out["fast"] = true;
+  if (execution.int8) out["products"] = "int8";
   out["isa"] = execution.isa;
   out["threads"] = execution.threads;
   if (!facts.determinism.empty()) out["determinism"] = facts.determinism;
@@ -297,6 +299,7 @@ std::string job_hash(const RunFacts& facts, std::uint64_t seed) {
   out["tokens_sha256"] = tokens_sha256(facts.plan);
   add_inputs_and_model(out, facts);
   if (!facts.asked_dtype.empty()) out["dtype"] = facts.asked_dtype;
+  if (facts.fast) out["fast"] = true;
   return sha256_hex(dump(out));
 }
 

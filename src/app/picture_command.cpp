@@ -57,6 +57,7 @@ constexpr auto kTold = std::to_array<DecidingOption>({
     {"canny", "\n"},
     {"noise_level", "\n"},
     {"dtype", "\n"},
+    {"fast", "false"},
     {"vae_tiling", "auto"},
 });
 

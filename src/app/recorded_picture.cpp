@@ -22,8 +22,8 @@ using Json = nlohmann::json;
 constexpr std::int64_t kMostThreads = 256;
 constexpr std::int64_t kMostImages = 1'000'000;
 
-constexpr std::array<std::string_view, 8> kEnvironment = {
-    "version", "revision", "libtorch", "device", "gpu", "dtype", "isa", "threads"};
+constexpr std::array<std::string_view, 9> kEnvironment = {
+    "version", "revision", "libtorch", "device", "gpu", "dtype", "products", "isa", "threads"};
 
 bool is_deciding(std::string_view key) {
   const auto all = deciding_options();
@@ -142,6 +142,7 @@ class OwnReader {
   void read_machine() {
     out_.environment = environment_of(json_);
     if (json_.contains("dtype")) set("dtype", json_["dtype"], "/dtype");
+    if (json_.contains("fast")) set("fast", json_["fast"], "/fast");
     std::string device;
     field("device", device);
     if (device == "cpu" || device == "cuda") out_.options.device = device;

@@ -205,6 +205,7 @@ ExecutionRequest make_execution_request(const Options& options) {
   ExecutionRequest execution;
   execution.device = options.device.value_or("auto");
   execution.dtype = options.dtype.value_or("auto");
+  execution.fast = options.fast.value_or(false);
   execution.threads = static_cast<int>(options.threads.value_or(0));
   execution.weight_cache = options.weight_cache.value_or(false);
   return execution;

@@ -47,6 +47,7 @@ RunModel open_run_model(const Options& options, Session& session) {
   facts.model_name = model_display_name(options, path);
   facts.family = folder.family.name;
   if (options.dtype.value_or("auto") != "auto") facts.asked_dtype = *options.dtype;
+  facts.fast = options.fast.value_or(false);
   model.components = open_components(
       std::move(folder), make_execution_request(options),
       [&session](const LoadInfo& info) {

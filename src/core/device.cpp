@@ -113,6 +113,14 @@ bool cpu_has_native_bf16() {
 #endif
 }
 
+bool cpu_has_int8_products() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512vnni") != 0;
+#else
+  return false;
+#endif
+}
+
 int set_cpu_threads(int threads) {
   if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   at::set_num_threads(threads);

@@ -71,6 +71,24 @@ c10::ScalarType resolve_dtype(const std::string& word, c10::Device device,
   return bf16 ? c10::ScalarType::BFloat16 : c10::ScalarType::Float;
 }
 
+bool resolve_int8(const ExecutionRequest& request, const Execution& execution) {
+  if (!request.fast) return false;
+  std::string why;
+  if (execution.device.is_cuda()) {
+    why = "GPUs compute as without it";
+  } else if (!cpu_has_int8_products()) {
+    why = "this CPU has no AVX512-VNNI: it computes as without it";
+  } else if (execution.dtype == c10::ScalarType::Half) {
+    why = "it goes with bf16 and fp32, not with fp16";
+  } else if (execution.dtype == c10::ScalarType::BFloat16 && !cpu_has_native_bf16()) {
+    why = "it goes with fp32 on this CPU, which has no AVX512-BF16";
+  } else {
+    return true;
+  }
+  log_warning("no-int8", "--fast has no effect: " + why);
+  return false;
+}
+
 }  // namespace
 
 Execution Execution::with_dtype(c10::ScalarType other) const {
@@ -92,6 +110,7 @@ Execution resolve_execution(const ExecutionRequest& request, std::int64_t parame
       at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, op, precision);
     }
   }
+  execution.int8 = resolve_int8(request, execution);
   execution.threads = set_cpu_threads(request.threads);
   return execution;
 }
@@ -107,6 +126,7 @@ ExecutionSummary summarize(const Execution& execution) {
   ExecutionSummary summary;
   summary.device = execution.device.str();
   summary.dtype = execution.tf32 ? "tf32" : dtype_word(execution.dtype);
+  summary.int8 = execution.int8;
   summary.isa = cpu_isa();
   summary.threads = execution.threads;
   summary.device_name = cpu_name();

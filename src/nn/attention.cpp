@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <memory>
+#include <string>
 
 #include "ldm/kernels/attention.h"
 #include "ldm/kernels/onednn.h"
@@ -135,16 +136,18 @@ void AttentionImpl::pack() {
 }
 
 Linear AttentionImpl::make_joined() const {
-  return Linear(to_q->weight.size(1), 3 * to_q->weight.size(0), to_q->bias.defined());
+  Linear joined(to_q->weight.size(1), 3 * to_q->weight.size(0), to_q->bias.defined());
+  joined->prefers_int8 = to_q->prefers_int8;
+  return joined;
 }
 
 void AttentionImpl::visit_packed(const PackedVisit& visit) {
   if (cross_) return;
   Linear joined = joined_ ? joined_ : make_joined();
   bool any = false;
-  joined->visit_packed([&](const char*, at::Tensor& packed) {
-    visit("joined.packed", packed);
-    any = packed.defined();
+  joined->visit_packed([&](const char* name, at::Tensor& packed) {
+    visit((std::string("joined.") + name).c_str(), packed);
+    any = any || packed.defined();
   });
   if (any && joined->bias.defined()) {
     at::Tensor bias = joined_ ? joined->bias : at::Tensor();

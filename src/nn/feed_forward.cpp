@@ -1,6 +1,7 @@
 #include "ldm/nn/feed_forward.h"
 
 #include "ldm/kernels/gate.h"
+#include "ldm/kernels/int8_linear.h"
 #include "ldm/kernels/onednn.h"
 
 namespace ldm::nn {
@@ -10,6 +11,9 @@ GEGLUImpl::GEGLUImpl(std::int64_t dim_in, std::int64_t dim_out) {
 }
 
 at::Tensor GEGLUImpl::forward(const at::Tensor& x) const {
+  if (int8_.defined()) {
+    return int8_linear_gated(x, int8_, proj->weight.size(0) / 2, proj->bias);
+  }
   if (packed_gate_.defined()) {
     const auto bias = proj->bias.chunk(2);
     return onednn_linear_mul(x, packed_value_, bias[0],
@@ -20,20 +24,26 @@ at::Tensor GEGLUImpl::forward(const at::Tensor& x) const {
 
 void GEGLUImpl::pack() {
   if (!onednn_serves(proj->weight) || is_unallocated(proj->weight)) return;
-  const auto halves = proj->weight.chunk(2);
-  packed_value_ = onednn_pack_linear(halves[0]);
-  packed_gate_ = onednn_pack_linear(halves[1]);
+  if (proj->prefers_int8 && int8_gated_serves(proj->weight)) {
+    int8_ = int8_pack_gated(proj->weight);
+  } else {
+    const auto halves = proj->weight.chunk(2);
+    packed_value_ = onednn_pack_linear(halves[0]);
+    packed_gate_ = onednn_pack_linear(halves[1]);
+  }
   proj->let_go();
 }
 
 void GEGLUImpl::unpack() {
   packed_value_.reset();
   packed_gate_.reset();
+  int8_.reset();
 }
 
 void GEGLUImpl::visit_packed(const PackedVisit& visit) {
   visit("value", packed_value_);
   visit("gate", packed_gate_);
+  visit("int8", int8_);
 }
 
 FeedForwardImpl::FeedForwardImpl(std::int64_t dim) {

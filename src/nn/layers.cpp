@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "ldm/kernels/int8_linear.h"
 #include "ldm/kernels/onednn.h"
 #include "ldm/nn/circular.h"
 
@@ -97,6 +98,7 @@ LinearImpl::LinearImpl(std::int64_t in_features, std::int64_t out_features, bool
 }
 
 at::Tensor LinearImpl::forward(const at::Tensor& x) const {
+  if (int8_.defined()) return int8_linear(x, int8_, weight.size(0), bias);
   if (packed_.defined()) return onednn_linear(x, packed_, bias);
   const at::Tensor output = at::linear(x, weight, optional(bias));
   return lora_b_ ? output + lora_scale_ * lora_b_->forward(lora_a_->forward(x)) : output;
@@ -116,7 +118,11 @@ void LinearImpl::add_lora(std::int64_t rank, double scale) {
 void LinearImpl::pack() {
   defers_ = sum_serves(weight) && !lora_b_;
   if (!onednn_serves(weight) || is_unallocated(weight)) return;
-  packed_ = onednn_pack_linear(weight);
+  if (prefers_int8 && int8_serves(weight)) {
+    int8_ = int8_pack_linear(weight);
+  } else {
+    packed_ = onednn_pack_linear(weight);
+  }
   release(weight);
 }
 
@@ -124,10 +130,14 @@ void LinearImpl::let_go() { release(weight); }
 
 void LinearImpl::unpack() {
   packed_.reset();
+  int8_.reset();
   defers_ = false;
 }
 
-void LinearImpl::visit_packed(const PackedVisit& visit) { visit("packed", packed_); }
+void LinearImpl::visit_packed(const PackedVisit& visit) {
+  visit("packed", packed_);
+  visit("int8", int8_);
+}
 
 Conv2dImpl::Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels,
                        std::int64_t kernel_size, std::int64_t conv_stride,
@@ -144,6 +154,7 @@ at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
     return without_frame(forward(with_frame(x, sides, stride, padding)), x, *this, sides);
   }
   if (winograd_.data.defined()) return winograd_conv2d(x, winograd_, bias);
+  if (int8_.defined()) return forward_int8(x);
   if (pack_) return forward_packed(x);
   if (defers_) return take(forward_pending(x));
   const at::Tensor output =
@@ -186,21 +197,33 @@ at::Tensor Conv2dImpl::forward_packed(const at::Tensor& x) const {
   return onednn_conv2d(x, packed_, bias, stride, padding);
 }
 
+at::Tensor Conv2dImpl::forward_int8(const at::Tensor& x) const {
+  const at::Tensor pixels = x.permute({0, 2, 3, 1});
+  return int8_linear(pixels, int8_, weight.size(0), bias).permute({0, 3, 1, 2});
+}
+
 void Conv2dImpl::pack() {
   pack_ = onednn_serves(weight);
   defers_ = sum_serves(weight) && !lora_b_;
-  if (stride != 1 || padding != 1 || !winograd_serves(weight) || is_unallocated(weight)) return;
-  winograd_ = winograd_pack(weight);
-  release(weight);
+  if (is_unallocated(weight)) return;
+  if (prefers_int8 && stride == 1 && padding == 0 && int8_serves(weight)) {
+    int8_ = int8_pack_linear(weight);
+    release(weight);
+  } else if (stride == 1 && padding == 1 && winograd_serves(weight)) {
+    winograd_ = winograd_pack(weight);
+    release(weight);
+  }
 }
 
 void Conv2dImpl::unpack() {
   pack_ = defers_ = false;
   winograd_ = {};
   packed_.reset();
+  int8_.reset();
 }
 
 void Conv2dImpl::visit_packed(const PackedVisit& visit) {
+  visit("int8", int8_);
   visit("winograd", winograd_.data);
   if (winograd_.data.defined()) winograd_ = winograd_filter(winograd_.data, weight.sizes());
 }

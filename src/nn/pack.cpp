@@ -6,6 +6,7 @@
 #include "ldm/nn/feed_forward.h"
 #include "ldm/nn/layers.h"
 #include "ldm/nn/time_projections.h"
+#include "ldm/nn/transformer_2d.h"
 
 namespace ldm::nn {
 namespace {
@@ -41,6 +42,24 @@ void visit_packed(torch::nn::Module& module,
 }
 
 }  // namespace
+
+void prefer_int8(torch::nn::Module& module) {
+  const auto mark = [](torch::nn::Module& layer) {
+    if (auto* linear = layer.as<LinearImpl>()) linear->prefers_int8 = true;
+    if (auto* conv = layer.as<Conv2dImpl>()) conv->prefers_int8 = true;
+  };
+  const auto except_text = [](torch::nn::Module& layer) {
+    auto* attention = layer.as<AttentionImpl>();
+    if (attention == nullptr || !attention->sees_text()) return;
+    attention->to_k->prefers_int8 = attention->to_v->prefers_int8 = false;
+  };
+  module.apply([&](torch::nn::Module& child) {
+    auto* transformer = child.as<Transformer2DModelImpl>();
+    if (transformer == nullptr) return;
+    transformer->apply(mark);
+    transformer->apply(except_text);
+  });
+}
 
 void pack_for_inference(torch::nn::Module& module) {
   const c10::AutoGradMode no_grad(false);

@@ -235,6 +235,12 @@ TEST_CASE("a picture's provenance is read") {
   CHECK(recorded.environment.at("threads") == "2");
   CHECK(recorded.environment.at("determinism.deterministic_algorithms") == "false");
   CHECK_FALSE(recorded.options.num_images);
+  CHECK_FALSE(recorded.options.fast);
+  Json fast = settings();
+  fast["fast"] = true;
+  fast["products"] = "int8";
+  CHECK(read(fast).options.fast == true);
+  CHECK(read(fast).environment.at("products") == "int8");
   Json many = settings();
   many["threads"] = 1000000;
   CHECK_FALSE(read(many).options.threads);
@@ -274,6 +280,7 @@ TEST_CASE("ill-typed, missing and foreign fields are named") {
       {"/request/init_image", [](Json& j) { j["request"]["init_image"] = "/etc/passwd"; }},
       {"/request/config", [](Json& j) { j["request"]["config"] = "/tmp/x"; }},
       {"/request/unheard_of", [](Json& j) { j["request"]["unheard_of"] = 1; }},
+      {"/fast", [](Json& j) { j["fast"] = "very"; }},
       {"/dtype", [](Json& j) { j["dtype"] = "fp4"; }},
       {"/device", [](Json& j) { j["device"] = 1; }},
       {"/threads", [](Json& j) { j["threads"] = "all"; }},

@@ -4,9 +4,11 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
+#include "ldm/core/log.h"
 #include "tests/support/catch.h"
 
 namespace ldm {
@@ -54,6 +56,25 @@ TEST_CASE("an explicit choice is kept") {
 TEST_CASE("unknown devices and formats are usage errors with a suggestion") {
   CHECK(refusal("cpu", "pf16").second == "did you mean bf16?");
   CHECK_THROWS_AS(resolve_execution(request("gpu", "auto"), kSmall), Error);
+}
+
+TEST_CASE("8-bit products are for CPUs that have them, and others say why not") {
+  std::vector<std::string> said;
+  set_log_sink([&said](const LogEvent& event) { said.push_back(event.message); });
+  const auto resolve = [](const std::string& dtype, bool fast) {
+    ExecutionRequest wanted = request("cpu", dtype);
+    wanted.fast = fast;
+    return resolve_execution(wanted, kSmall);
+  };
+  CHECK_FALSE(resolve("fp32", false).int8);
+  CHECK(said.empty());
+  const Execution fast = resolve("fp32", true);
+  CHECK(fast.int8 == cpu_has_int8_products());
+  CHECK(summarize(fast).int8 == fast.int8);
+  CHECK(said.empty() == fast.int8);
+  CHECK_FALSE(resolve("fp16", true).int8);
+  CHECK(said.back().find("--fast has no effect: ") == 0);
+  set_log_sink({});
 }
 
 TEST_CASE("TF32 is a GPU's alone") {

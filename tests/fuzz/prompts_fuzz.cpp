@@ -1,4 +1,4 @@
-// Any bytes as a file of prompts, swept over two settings.
+// Any bytes as a file of prompts, in a sweep.
 #include <cstdint>
 
 #include "tests/fuzz/input_file.h"
@@ -10,7 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   ldm::app::Options run;
   run.prompts = input.path();
   run.seed = 1;
-  run.sweep = {"steps=2,3", "guidance-scale=1,7.5"};
+  run.sweep = {"steps=2"};
   ldm::fuzz::read_jobs(run);
   return 0;
 }

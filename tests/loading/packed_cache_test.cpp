@@ -68,11 +68,14 @@ fs::path only_entry(const fs::path& folder) {
 
 TEST_CASE("packed weights come back as they were kept, from shared memory") {
   const at::ScalarType dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const bool int8 = GENERATE(false, true);
   if (dtype == at::kBFloat16 && !cpu_has_native_bf16()) return;
   const test::TempDir dir;
   const PackedCache cache(dir.path() / "packed");
-  const PackedCache::Key key = key_of(dtype);
+  PackedCache::Key key = key_of(dtype);
+  key.execution.int8 = int8;
   nn::DownBlock2D first = make_block();
+  if (int8) nn::prefer_int8(*first);
   CHECK(cache.restore(*first, key).memory == nullptr);
   fill(*first, dtype);
   nn::pack_for_inference(*first);
@@ -80,6 +83,7 @@ TEST_CASE("packed weights come back as they were kept, from shared memory") {
   const at::Tensor expected = output(first, dtype);
 
   nn::DownBlock2D again = make_block();
+  if (int8) nn::prefer_int8(*again);
   const PackedCache::Restored restored = cache.restore(*again, key);
   REQUIRE(restored.memory != nullptr);
   CHECK(restored.vouched);
@@ -99,6 +103,9 @@ TEST_CASE("packed weights come back as they were kept, from shared memory") {
 
   PackedCache::Key other = key;
   other.network = "DownBlock2D {1}";
+  CHECK(cache.restore(*make_block(), other).memory == nullptr);
+  other = key;
+  other.execution.int8 = !int8;
   CHECK(cache.restore(*make_block(), other).memory == nullptr);
   other = key;
   other.sha256[0] = 'c';

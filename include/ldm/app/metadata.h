@@ -35,6 +35,7 @@ struct RunFacts {
   std::string depth_sha256;         ///< empty without one
   std::string init_latents_sha256;  ///< empty without one
   std::string asked_dtype;          ///< empty where the machine decides
+  bool fast = false;                ///< asked for, whether or not this machine can
   std::vector<EmbeddingUse> embeddings;
   std::vector<ControlNetUse> controlnets;
   std::vector<std::string> control_image_sha256;  ///< one a ControlNet

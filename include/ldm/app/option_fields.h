@@ -94,6 +94,7 @@ struct Options {
 
   std::optional<std::string> device;
   std::optional<std::string> dtype;
+  std::optional<bool> fast;
   std::optional<std::int64_t> threads;
   std::optional<std::string> vae_tiling;
   std::optional<bool> low_memory;

@@ -19,6 +19,9 @@ std::string cpu_isa();
 /// fp32 and not only smaller.
 bool cpu_has_native_bf16();
 
+/// Whether this CPU has instructions for sums of 8-bit products (AVX512-VNNI).
+bool cpu_has_int8_products();
+
 /// Sets how many threads ATen and OpenMP use; 0: one a core. Returns the number in force.
 int set_cpu_threads(int threads);
 

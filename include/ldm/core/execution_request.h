@@ -8,6 +8,7 @@ namespace ldm {
 struct ExecutionRequest {
   std::string device = "auto";  ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";   ///< auto, fp32, tf32, bf16, fp16
+  bool fast = false;            ///< products in 8 bits where this machine has them
   int threads = 0;              ///< CPU threads; 0: one a core
   bool weight_cache = false;    ///< packed weights are kept on disk for the next start
 };
@@ -19,6 +20,7 @@ struct ExecutionSummary {
   std::string dtype;        ///< fp32, tf32, bf16, fp16: of the UNet
   std::string isa;          ///< AVX2, AVX512, …: what the CPU kernels were chosen for
   int threads = 1;
+  bool int8 = false;  ///< the UNet's transformer blocks multiply in 8 bits
 };
 
 }  // namespace ldm

@@ -25,6 +25,7 @@ struct GEGLUImpl : torch::nn::Module {
  private:
   at::Tensor packed_value_;  ///< the two halves of proj's weight
   at::Tensor packed_gate_;
+  at::Tensor int8_;  ///< both, in 8 bits
 };
 TORCH_MODULE(GEGLU);
 

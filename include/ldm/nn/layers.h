@@ -43,11 +43,13 @@ struct LinearImpl : torch::nn::Module {
   /// Lets the weight's storage go, because another layer computes with it.
   void let_go();
 
-  at::Tensor weight;  ///< [out, in]
-  at::Tensor bias;    ///< [out], undefined without bias
+  at::Tensor weight;          ///< [out, in]
+  at::Tensor bias;            ///< [out], undefined without bias
+  bool prefers_int8 = false;  ///< see nn/pack.h
 
  private:
   at::Tensor packed_;
+  at::Tensor int8_;
   bool defers_ = false;  ///< the bias, in `forward_pending`
   std::shared_ptr<LinearImpl> lora_a_;
   std::shared_ptr<LinearImpl> lora_b_;
@@ -73,10 +75,13 @@ struct Conv2dImpl : torch::nn::Module {
   at::Tensor bias;    ///< [out], undefined without bias
   std::int64_t stride;
   std::int64_t padding;
+  bool prefers_int8 = false;  ///< see nn/pack.h
 
  private:
   at::Tensor forward_packed(const at::Tensor& x) const;
+  at::Tensor forward_int8(const at::Tensor& x) const;
 
+  at::Tensor int8_;
   bool pack_ = false;
   bool defers_ = false;        ///< the bias, in `forward_pending`
   WinogradFilter winograd_;    ///< where that serves

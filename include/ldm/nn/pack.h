@@ -20,6 +20,11 @@ void pack_for_inference(torch::nn::Module& module);
 /// Drops packed weights again: layers are as they were before any weights came.
 void unpack(torch::nn::Module& module);
 
+/// Lets layers below `module` be packed in 8 bits from then on where a kernel serves
+/// (kernels/int8_linear.h): those of transformer blocks that every step computes over all pixels,
+/// where most products are. Keys and values of the text, which are computed once, stay exact.
+void prefer_int8(torch::nn::Module& module);
+
 /// All tensors that a packed module computes with, before its first forward: the parameters that
 /// packing left, by their names, and what it made of the others, by the layer's name and its own.
 /// They share storage; oneDNN's are opaque (`is_mkldnn`).

@@ -10,6 +10,8 @@ bool has_avx2();
 bool has_avx512();
 /// AVX-512 as above and AVX512-BF16.
 bool has_avx512_bf16();
+/// AVX-512 as above and VNNI.
+bool has_avx512_vnni();
 
 /// The one of an algorithm's kernels that is fastest here for a dtype: fp32 with AVX2 or AVX-512,
 /// bf16 with AVX512-BF16; null where none serves.

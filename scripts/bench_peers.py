@@ -11,9 +11,10 @@ Run it with the reference Python (scripts/reference.sh), nothing else running:
 
     .deps/reference/bin/python scripts/bench_peers.py --model /tmp/sd15 --out bench.md
 
-Peers: ldm-gen-DTYPE, diffusers-DTYPE, diffusers-DTYPE-channels_last, diffusers-DTYPE-compiled
-(torch.compile of the UNet, channels_last), openvino-DTYPE (fp32, bf16, fp16). Any two may be
-compared; ratios are ldm-gen of the same dtype over the peer.
+Peers: ldm-gen-DTYPE, ldm-gen-DTYPE-fast (--fast), diffusers-DTYPE, diffusers-DTYPE-channels_last,
+diffusers-DTYPE-compiled (torch.compile of the UNet, channels_last), openvino-DTYPE (fp32, bf16,
+fp16), sdcpp-f16 (stable-diffusion.cpp's program, see --sd-cpp). Any two may be compared; ratios are
+ldm-gen of the same dtype over the peer, for sdcpp-f16 ldm-gen in bf16.
 
 With --device cuda a step is the mean of a run after a whole one of the same sizes, images/s counts
 text, steps and decode of full batches once everything is loaded, and GPU memory is what the
@@ -28,6 +29,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -290,38 +292,63 @@ def worker(kind, args):
     return dict(json.loads(out.strip().splitlines()[-1]), peak_rss_gib=rss / 2**30)
 
 
-def run_ldm_gen(dtype, images, args, folder):
-    """The events of a run, and peak RSS in bytes."""
+def run_ldm_gen(kind, images, args, folder):
+    """The events of a run, and peak RSS in bytes; `kind` is a dtype, or one with "-fast"."""
+    dtype, _, fast = kind.partition("-")
     command = [args.ldm_gen, "--model", args.model, "--prompt", PROMPT, "--seed", "0",
                "--steps", str(args.steps), "--guidance-scale", str(GUIDANCE),
                "--sampler", "ddim", "--width", str(args.size), "--height", str(args.size),
                "--num-images", str(images), "--batch-size", str(args.batch),
                "--device", args.device, "--dtype", dtype, "--threads", str(args.threads),
                "--output", os.path.join(folder, "out_{index}.png"), "--overwrite", "--json"]
+    command += ["--fast"] if fast else []
     out, rss = run(command, args)
     return [json.loads(line) for line in out.splitlines()], rss
 
 
-def measure_ldm_gen(dtype, args, folder):
-    events, rss = run_ldm_gen(dtype, args.batch, args, folder)
+def measure_ldm_gen(kind, args, folder):
+    events, rss = run_ldm_gen(kind, args.batch, args, folder)
     timings = events[-1]["timings"]
     figures = {key: timings[key] for key, _ in args.figures if key in timings}
     if args.device == "cpu":
         return dict(figures, peak_rss_gib=rss / 2**30)
     # The second and third batch, when everything is loaded.
-    several, _ = run_ldm_gen(dtype, 3 * args.batch, args, folder)
+    several, _ = run_ldm_gen(kind, 3 * args.batch, args, folder)
     seconds = [event["seconds"] for event in several if event["event"] == "image"]
     rate = 2 * args.batch / sum(seconds[args.batch:])
     return dict(figures, images_per_s=rate, peak_gpu_gib=timings["peak_cuda_bytes"] / 2**30)
 
 
+def measure_sdcpp(args, folder):
+    """stable-diffusion.cpp's command line, over one file made by ldm-convert, in f16."""
+    checkpoint = args.openvino.parent / f"{args.model.name}-fp16.safetensors"
+    if not checkpoint.exists():
+        run([args.ldm_gen.with_name("ldm-convert"), args.model, checkpoint, "--dtype", "fp16"], args)
+    started = time.time()
+    out, rss = run([args.sd_cpp, "-m", checkpoint, "-p", PROMPT, "--cfg-scale", str(GUIDANCE),
+                    "--sampling-method", "ddim_trailing", "--steps", str(args.steps), "-s", "0",
+                    "-W", str(args.size), "-H", str(args.size), "-t", str(args.threads),
+                    "-o", os.path.join(folder, "sd.png"), "-v"], args)
+    total = time.time() - started
+
+    def seconds(what):
+        return float(re.search(what + r" completed, taking ([0-9.]+)s", out)[1])
+
+    return {"unet_step_s": seconds("sampling") / args.steps, "decode_s": seconds("decode_first_stage"),
+            "total_s": total, "peak_rss_gib": rss / 2**30}
+
+
 def measure(peer, args, folder):
+    if peer.startswith("sdcpp-"):
+        return measure_sdcpp(args, folder)
     if peer.startswith("ldm-gen-"):
         return measure_ldm_gen(peer.removeprefix("ldm-gen-"), args, folder)
     return worker(peer, args)
 
 
 def dtype_of(peer):
+    if peer == "sdcpp-f16":
+        return "bf16"  # what it is compared with
     return next(part for part in peer.split("-") if part in ("fp32", "bf16", "fp16"))
 
 
@@ -429,7 +456,7 @@ def plot(results, path):
 def compare(args):
     peers = args.peers.split(",")
     for peer in peers:
-        if peer.split("-")[0] not in ("ldm", "diffusers", "openvino"):
+        if peer.split("-")[0] not in ("ldm", "diffusers", "openvino", "sdcpp"):
             sys.exit(f"unknown peer '{peer}'")
         dtype_of(peer)
     export = args.openvino / f"{args.model.name}-{args.size}"
@@ -476,6 +503,8 @@ def main():
     parser.add_argument("--dtype", help="keep only the peers of this dtype")
     parser.add_argument("--ldm-gen", type=pathlib.Path,
                         default=ROOT / "build" / "release" / "bin" / "ldm-gen")
+    parser.add_argument("--sd-cpp", type=pathlib.Path, metavar="PROGRAM", default="sd-cli",
+                        help="stable-diffusion.cpp's program, for the peer sdcpp-f16")
     parser.add_argument("--openvino", type=pathlib.Path, metavar="DIR",
                         default=ROOT / "build" / "openvino", help="where exports are kept")
     parser.add_argument("--out", type=pathlib.Path, help="also write the table here")

@@ -113,6 +113,14 @@ bool cpu_has_native_bf16() {
 #endif
 }
 
+bool cpu_has_bf16_vectors() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("amx-bf16") == 0;
+#else
+  return false;
+#endif
+}
+
 bool cpu_has_int8_products() {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512vnni") != 0;

@@ -80,8 +80,8 @@ bool resolve_int8(const ExecutionRequest& request, const Execution& execution) {
     why = "this CPU has no AVX512-VNNI: it computes as without it";
   } else if (execution.dtype == c10::ScalarType::Half) {
     why = "it goes with bf16 and fp32, not with fp16";
-  } else if (execution.dtype == c10::ScalarType::BFloat16 && !cpu_has_native_bf16()) {
-    why = "it goes with fp32 on this CPU, which has no AVX512-BF16";
+  } else if (execution.dtype == c10::ScalarType::BFloat16 && !cpu_has_bf16_vectors()) {
+    why = "it goes with fp32 on this CPU: its bf16 is not AVX512-BF16's, or faster (AMX)";
   } else {
     return true;
   }

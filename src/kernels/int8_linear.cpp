@@ -27,7 +27,7 @@ constexpr std::int64_t kLeastElements = 1 << 15;
 const cpu::Int8Kernel* kernel_for(at::ScalarType dtype) {
   if (!cpu::has_avx512_vnni()) return nullptr;
   if (dtype == at::kFloat) return &cpu::int8_avx512_vnni();
-  const bool bf16 = dtype == at::kBFloat16 && cpu::has_avx512_bf16();
+  const bool bf16 = dtype == at::kBFloat16 && cpu::has_avx512_bf16() && !cpu::has_amx_bf16();
   return bf16 ? &cpu::int8_avx512_vnni_bf16() : nullptr;
 }
 

@@ -13,6 +13,8 @@ bool has_avx512() {
 
 bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16") != 0; }
 
+bool has_amx_bf16() { return __builtin_cpu_supports("amx-bf16") != 0; }
+
 bool has_avx512_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni") != 0; }
 
 }  // namespace ldm::cpu

@@ -122,6 +122,8 @@ void convolve_by_columns(const Convolution& with, const std::byte* taps, std::in
 
 bool winograd_serves(const at::Tensor& weight) {
   if (!weight.device().is_cpu() || weight.dim() != 4) return false;
+  // A third of the products is no gain over tiles that do sixteen times as many.
+  if (weight.scalar_type() == at::kBFloat16 && cpu::has_amx_bf16()) return false;
   const cpu::WinogradKernel* kernel = kernel_for(weight.scalar_type());
   return kernel != nullptr && weight.size(2) == 3 && weight.size(3) == 3 &&
          weight.size(0) % kernel->lanes == 0 && weight.size(1) % kernel->lanes == 0;

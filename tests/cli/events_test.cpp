@@ -95,6 +95,7 @@ TEST_CASE("every event is as its schema says") {
   std::vector<std::vector<std::string>> runs = {
       {"-p", "a cat", "-N", "2", "-o", "a.png", "--grid", "grid.png", "--json"},
       {"--jobs", "j.jsonl", "--output-dir", "out", "--keep-going", "--json"},
+      {"-p", "a cat", "-o", "fast.png", "--fast", "--json"},
   };
   for (auto& run : runs) run.insert(run.end(), quick.begin(), quick.end());
   runs.push_back({"status", "out", "--json"});

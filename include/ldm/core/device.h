@@ -19,6 +19,9 @@ std::string cpu_isa();
 /// fp32 and not only smaller.
 bool cpu_has_native_bf16();
 
+/// Whether AVX512-BF16 is its fastest way to do so: there is no AMX.
+bool cpu_has_bf16_vectors();
+
 /// Whether this CPU has instructions for sums of 8-bit products (AVX512-VNNI).
 bool cpu_has_int8_products();
 

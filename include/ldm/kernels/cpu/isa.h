@@ -10,6 +10,8 @@ bool has_avx2();
 bool has_avx512();
 /// AVX-512 as above and AVX512-BF16.
 bool has_avx512_bf16();
+/// Tiles of bf16 (AMX). oneDNN multiplies with them, many times faster than vectors could.
+bool has_amx_bf16();
 /// AVX-512 as above and VNNI.
 bool has_avx512_vnni();
 

@@ -42,7 +42,8 @@ for target in "${targets[@]}"; do
     pickle|checkpoint) words=("-dict=$here/pickle.dict") ;;
     jobs|journal|recorded) words=("-dict=$here/json.dict") most=256 ;;
     json|index) words=("-dict=$here/json.dict") ;;
-    bpe|prompts|prompt_syntax) most=128 ;;
+    bpe|prompt_syntax) most=128 ;;
+    prompts) most=64 ;;
   esac
   log=$build/found/$target.log
   count=$build/found/$target.count

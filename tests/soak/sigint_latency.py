@@ -70,6 +70,8 @@ def check_one(trial, code, err, expected, seen):
 
 def main():
     args = soak.parse(soak.parser(__doc__, trials=200))
+    # A shell's background job ignores it, and so would the program until it listens.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = random.Random(args.seed)
     seen = {"finished before": 0, "told how far": 0, "before it listened, or at once": 0}
     once, twice = [], []
@@ -80,7 +82,6 @@ def main():
         steps = []
         for trial in range(args.trials):
             if trial % 20 == 0:
-                shutil.rmtree(work / "out", ignore_errors=True)
                 total, some = measure(args, work)
                 steps += some
             number = signal.SIGTERM if trial % 10 == 9 else signal.SIGINT
@@ -88,9 +89,12 @@ def main():
             check_one(trial, code, err, {128 + number}, seen)
             once.append(seconds)
             soak.check_partial(work / "out", whole, f"after trial {trial}")
+            if len(list((work / "out").glob("*.png"))) == JOBS:
+                shutil.rmtree(work / "out")  # there would be nothing left to interrupt
             print(f"\r{trial + 1} trials", end="", flush=True)
         shutil.rmtree(work / "out", ignore_errors=True)
         for trial in range(max(1, args.trials // 10)):
+            shutil.rmtree(work / "out", ignore_errors=True)
             seconds, code, err = interrupt(args, work, rng.uniform(0.3, 0.9) * total,
                                            [signal.SIGINT, signal.SIGINT])
             check_one(trial, code, err, {130}, seen)

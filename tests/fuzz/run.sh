@@ -40,7 +40,8 @@ for target in "${targets[@]}"; do
       words=("-dict=$here/$target.dict") most=1536
       ;;
     pickle|checkpoint) words=("-dict=$here/pickle.dict") ;;
-    jobs|journal|recorded) words=("-dict=$here/json.dict") most=256 ;;
+    journal|recorded) words=("-dict=$here/json.dict") most=256 ;;
+    jobs) words=("-dict=$here/json.dict") most=128 ;;
     json|index) words=("-dict=$here/json.dict") ;;
     bpe|prompt_syntax) most=128 ;;
     prompts) most=64 ;;

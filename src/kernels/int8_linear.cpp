@@ -119,6 +119,23 @@ at::Tensor output_for(const at::Tensor& x, std::int64_t out) {
   return at::empty(shape, x.options());
 }
 
+/// y [..., out] of x [..., in]: `multiply` computes the columns of a packed weight, of so many
+/// outputs each, for some rows: (rows, first output, where it goes in y).
+template <class Multiply>
+at::Tensor multiply_columns(const cpu::Int8Kernel& kernel, const at::Tensor& x, std::int64_t out,
+                            std::int64_t outputs, const Multiply& multiply) {
+  const Quantized input = quantize(kernel, x);
+  const at::Tensor y = output_for(x, out);
+  auto* to = static_cast<std::byte*>(y.mutable_data_ptr());
+  parallel_jobs(input.values.size(0), x.size(-1), divide_up(out, outputs), kernel.column,
+                [&](std::int64_t row, std::int64_t count, std::int64_t column) {
+                  const std::int64_t channel = column * outputs;
+                  multiply(input.rows(row, count), channel,
+                           to + (row * out + channel) * x.element_size());
+                });
+  return y;
+}
+
 /// Each row · 127 / m in whole numbers, and m / 127.
 std::pair<at::Tensor, at::Tensor> rounded_rows(const at::Tensor& x) {
   const at::Tensor rows = x.to(at::kFloat);
@@ -150,20 +167,14 @@ at::Tensor int8_linear(const at::Tensor& x, const at::Tensor& packed, std::int64
                        const at::Tensor& bias) {
   const cpu::Int8Kernel& kernel = *kernel_for(x.scalar_type());
   const std::int64_t in = x.size(-1);
-  const Quantized input = quantize(kernel, x);
   const PackedWeight weight(packed, out);
   const at::Tensor biases = in_fp32(bias);
-  const at::Tensor y = output_for(x, out);
-  auto* to = static_cast<std::byte*>(y.mutable_data_ptr());
-  parallel_jobs(input.values.size(0), in, divide_up(out, kernel.column), kernel.column,
-                [&](std::int64_t row, std::int64_t count, std::int64_t column) {
-                  const std::int64_t channel = column * kernel.column;
-                  kernel.multiply(input.rows(row, count), weight.numbers + channel * in, in,
-                                  std::min(kernel.column, out - channel),
-                                  {weight.scales + channel, floats(biases, channel)},
-                                  to + (row * out + channel) * x.element_size(), out);
-                });
-  return y;
+  return multiply_columns(
+      kernel, x, out, kernel.column, [&](const cpu::Int8Rows& rows, std::int64_t channel, void* y) {
+        kernel.multiply(rows, weight.numbers + channel * in, in,
+                        std::min(kernel.column, out - channel),
+                        {weight.scales + channel, floats(biases, channel)}, y, out);
+      });
 }
 
 at::Tensor int8_pack_gated(const at::Tensor& weight) {
@@ -178,21 +189,15 @@ at::Tensor int8_linear_gated(const at::Tensor& x, const at::Tensor& packed, std:
                              const at::Tensor& bias) {
   const cpu::Int8Kernel& kernel = *kernel_for(x.scalar_type());
   const std::int64_t in = x.size(-1), half = kernel.column / 2;
-  const Quantized input = quantize(kernel, x);
   const PackedWeight weight(packed, 2 * out);
   const at::Tensor biases = in_fp32(bias);
-  const at::Tensor y = output_for(x, out);
-  auto* to = static_cast<std::byte*>(y.mutable_data_ptr());
-  parallel_jobs(input.values.size(0), in, out / half, kernel.column,
-                [&](std::int64_t row, std::int64_t count, std::int64_t column) {
-                  const std::int64_t first = column * kernel.column, channel = column * half;
-                  kernel.multiply_gated(
-                      input.rows(row, count), weight.numbers + first * in, in,
-                      {weight.scales + first, floats(biases, channel)},
-                      {weight.scales + first + half, floats(biases, out + channel)},
-                      to + (row * out + channel) * x.element_size(), out);
-                });
-  return y;
+  return multiply_columns(
+      kernel, x, out, half, [&](const cpu::Int8Rows& rows, std::int64_t channel, void* y) {
+        const std::int64_t first = 2 * channel;  // a value and a gate an output
+        kernel.multiply_gated(
+            rows, weight.numbers + first * in, in, {weight.scales + first, floats(biases, channel)},
+            {weight.scales + first + half, floats(biases, out + channel)}, y, out);
+      });
 }
 
 at::Tensor int8_linear_plainly(const at::Tensor& x, const at::Tensor& weight,

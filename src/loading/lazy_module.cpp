@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <utility>
 #include <vector>
 
 #include "ldm/core/device.h"
 #include "ldm/core/error.h"
+#include "ldm/core/stopwatch.h"
 #include "ldm/core/text.h"
 #include "ldm/kernels/parallel.h"
 #include "ldm/nn/pack.h"
@@ -69,7 +69,7 @@ LazyModule::LazyModule(std::shared_ptr<torch::nn::Module> module, const Componen
 
 void LazyModule::load() {
   if (loaded_) return;
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const std::vector<SourceFile> files = files_->weights->files();
   context_.digests->start(files);
   Execution execution = execution_;
@@ -90,10 +90,9 @@ void LazyModule::load() {
   }
   loaded_ = true;
   ++loads_;
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   sha256_ = verdict.sha256;
   if (context_.on_load) {
-    context_.on_load({files_->name, seconds.count(), sha256_, verdict.integrity});
+    context_.on_load({files_->name, watch.seconds(), sha256_, verdict.integrity});
   }
 }
 

@@ -5,9 +5,9 @@
 #include <torch/nn/module.h>
 
 #include <algorithm>
-#include <chrono>
 #include <string_view>
 
+#include "ldm/core/stopwatch.h"
 #include "ldm/loading/components.h"
 #include "ldm/pipeline/control.h"
 
@@ -80,11 +80,10 @@ double matrix_rate(const Execution& execution) {
   const at::Tensor a = at::ones({kSide, kSide}, options);
   double best = 0;
   for (int trial = 0; trial < 4; ++trial) {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     // Reading one element back waits for the device.
     at::matmul(a, a)[0][0].item();
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    best = std::max(best, 2.0 * kSide * kSide * kSide / seconds.count());
+    best = std::max(best, 2.0 * kSide * kSide * kSide / watch.seconds());
   }
   return best;
 }

@@ -2,6 +2,7 @@
 
 // Products of 8-bit numbers with AVX512-VNNI, four at a time and lane; see int8_rows.h.
 
+#include "gelu_avx512.h"
 #include "int8_rows.h"
 
 namespace ldm::cpu {
@@ -53,29 +54,6 @@ inline __m512 finished(__m512i sum, const Int8Rows& rows, std::int64_t row,
   return _mm512_fmadd_ps(whole, scale, _mm512_loadu_ps(channels.bias + channel));
 }
 
-/// x · Φ(x), with the error function within 1.5e-7. Source: Abramowitz & Stegun 7.1.26.
-template <class Isa>
-inline __m512 gelu(__m512 x) {
-  constexpr float kRoot = 0.707106781F;
-  constexpr float kMinusLog2E = -1.44269504F;
-  const __m512 z = _mm512_mul_ps(_mm512_abs_ps(x), Isa::set(kRoot));
-  const __m512 t = Isa::reciprocal(_mm512_fmadd_ps(Isa::set(0.3275911F), z, Isa::set(1.0F)));
-  constexpr float kCoefficients[] = {-1.453152027F, 1.421413741F, -0.284496736F, 0.254829592F};
-  __m512 sum = Isa::set(1.061405429F);
-  for (const float coefficient : kCoefficients) {
-    sum = _mm512_fmadd_ps(sum, t, Isa::set(coefficient));
-  }
-  // Beyond it, the exponential is 0 anyway; an infinite z² times 0 would not be.
-  const __m512 power = Isa::exp2(
-      _mm512_max_ps(_mm512_mul_ps(_mm512_mul_ps(z, z), Isa::set(kMinusLog2E)), Isa::set(-150.0F)));
-  const __m512 tail = _mm512_mul_ps(_mm512_mul_ps(sum, t), power);
-  const __m512 half = _mm512_mul_ps(x, Isa::set(0.5F));
-  // Φ = 1 - tail / 2 right of 0, tail / 2 left of it.
-  const __mmask16 left = _mm512_movepi32_mask(_mm512_castps_si512(x));
-  const __m512 twice = _mm512_mask_mov_ps(_mm512_sub_ps(Isa::set(2.0F), tail), left, tail);
-  return _mm512_mul_ps(half, twice);
-}
-
 /// Calls `tile` with a number of rows and the first of them, until all are done.
 template <class Tile>
 inline void for_each_tile(std::int64_t rows, const Tile& tile) {
@@ -90,9 +68,11 @@ inline void for_each_tile(std::int64_t rows, const Tile& tile) {
   if (rows - r >= 1) run.template operator()<1>();
 }
 
-template <class Isa, int Columns>
-void multiply_columns_of(const Int8Rows& rows, const std::uint8_t* packed, std::int64_t in,
-                         const Int8Channels& channels, void* y, std::int64_t stride) {
+/// Computes `Outputs` vectors of y a row, each what `finish` makes of the row's sums, its number
+/// and the vector's.
+template <class Isa, int Columns, int Outputs, class Finish>
+inline void multiply_tiles(const Int8Rows& rows, const std::uint8_t* packed, std::int64_t in,
+                           void* y, std::int64_t stride, const Finish& finish) {
   auto* to = static_cast<typename Isa::Element*>(y);
   for_each_tile(rows.count, [&]<int Rows>(std::int64_t first) {
     Sums<Rows, Columns> sums;
@@ -100,12 +80,21 @@ void multiply_columns_of(const Int8Rows& rows, const std::uint8_t* packed, std::
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
-      for (int c = 0; c < Columns; ++c) {
-        Isa::store_elements(to + (first + r) * stride + c * Isa::kLanes,
-                            finished(sums[r][c], rows, first + r, channels, c * Isa::kLanes));
+      for (int v = 0; v < Outputs; ++v) {
+        Isa::store_elements(to + (first + r) * stride + v * Isa::kLanes,
+                            finish(sums[r], first + r, v));
       }
     }
   });
+}
+
+template <class Isa, int Columns>
+void multiply_columns_of(const Int8Rows& rows, const std::uint8_t* packed, std::int64_t in,
+                         const Int8Channels& channels, void* y, std::int64_t stride) {
+  multiply_tiles<Isa, Columns, Columns>(
+      rows, packed, in, y, stride, [&](const auto& sums, std::int64_t row, int v) {
+        return finished(sums[v], rows, row, channels, v * Isa::kLanes);
+      });
 }
 
 template <class Isa>
@@ -123,22 +112,12 @@ void multiply_gated(const Int8Rows& rows, const std::uint8_t* packed, std::int64
                     const Int8Channels& value, const Int8Channels& gate, void* y,
                     std::int64_t stride) {
   constexpr int kHalf = kVectors / 2;
-  auto* to = static_cast<typename Isa::Element*>(y);
-  for_each_tile(rows.count, [&]<int Rows>(std::int64_t first) {
-    Sums<Rows, kVectors> sums;
-    add_products<Rows, kVectors>(rows.values + first * in, packed, in, sums);
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 8
-      for (int c = 0; c < kHalf; ++c) {
-        const std::int64_t channel = c * Isa::kLanes;
-        const __m512 product =
-            _mm512_mul_ps(finished(sums[r][c], rows, first + r, value, channel),
-                          gelu<Isa>(finished(sums[r][kHalf + c], rows, first + r, gate, channel)));
-        Isa::store_elements(to + (first + r) * stride + channel, product);
-      }
-    }
-  });
+  multiply_tiles<Isa, kVectors, kHalf>(
+      rows, packed, in, y, stride, [&](const auto& sums, std::int64_t row, int v) {
+        const std::int64_t channel = v * Isa::kLanes;
+        return Isa::mul(finished(sums[v], rows, row, value, channel),
+                        gelu<Isa>(finished(sums[kHalf + v], rows, row, gate, channel)));
+      });
 }
 
 template <class Isa>

@@ -132,7 +132,7 @@ constexpr OptionSpec kOptions[] = {
     {"--threads", "N", kMachine, "CPU threads (default: one a core)", &Options::threads, nullptr, Range{1, 4096}},
     {"--batch-size", "B", kMachine, "images computed together; changes no picture (default: by device)", &Options::batch_size, nullptr, Range{1, 4096}},
     {"--vae-tiling", "WHEN", kMachine, "decode in tiles: less memory (default auto)", &Options::vae_tiling, &tilings},
-    {"--low-memory", "", kMachine, "free each part of the model as soon as it is done", &Options::low_memory},
+    {"--low-memory", "", kMachine, "free each part of the model as soon as it is done; on a GPU, also keep the UNet's weights in host memory and bring them block by block", &Options::low_memory},
     {"--weight-cache", "", kMachine, "keep weights on disk as this CPU computes with them, in ~/.cache/ldm-gen: the next starts are fast, and processes share memory", &Options::weight_cache},
 
     {"--dry-run", "", kReports, "check everything and print the plan; read no weights", &Options::dry_run},

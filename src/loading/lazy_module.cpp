@@ -11,6 +11,7 @@
 #include "ldm/core/text.h"
 #include "ldm/kernels/parallel.h"
 #include "ldm/nn/pack.h"
+#include "ldm/nn/streamed.h"
 
 namespace ldm {
 namespace {
@@ -19,6 +20,8 @@ namespace {
 constexpr std::int64_t kPartParameters = std::int64_t{16} << 20;
 /// Parts that are loaded at a time: each needs memory of its own until it is packed.
 constexpr std::int64_t kMostLoaders = 8;
+/// Of streamed weights, which pass through a GPU that may have little memory.
+constexpr std::int64_t kMostStreamLoaders = 2;
 
 /// A module below another, with what fills it.
 struct Part {
@@ -39,11 +42,22 @@ void collect_parts(torch::nn::Module& module, const std::string& prefix, std::ve
   }
 }
 
-/// A module cut into the largest ones that have at most kPartParameters. What is in none of them
-/// comes last.
-std::vector<Part> parts_of(torch::nn::Module& module, const WeightBinding& binding) {
+void collect_streamed(torch::nn::Module& module, const std::string& prefix,
+                      std::vector<Part>& parts) {
+  if (dynamic_cast<nn::Streamed*>(&module) != nullptr) {
+    parts.push_back({&module, prefix, {}});
+    return;
+  }
+  for (const auto& child : module.named_children()) {
+    collect_streamed(*child.value(), prefix + child.key() + ".", parts);
+  }
+}
+
+/// A module cut into the largest ones that have at most kPartParameters, or into the `streamed`
+/// ones. What is in none of them comes last.
+std::vector<Part> parts_of(torch::nn::Module& module, const WeightBinding& binding, bool streamed) {
   std::vector<Part> parts;
-  collect_parts(module, "", parts);
+  (streamed ? collect_streamed : collect_parts)(module, "", parts);
   parts.push_back({&module, "", {}});
   for (const WeightBinding::Entry& entry : binding.entries) {
     const auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& candidate) {
@@ -118,19 +132,27 @@ FilesVerdict LazyModule::fetch(const Execution& execution) {
 
 bool LazyModule::load_parts(const Execution& execution) {
   std::atomic<bool> own_hashes = true;
+  if (streams_) {
+    const std::int64_t slot = nn::streamed_bytes(*module_, execution.dtype).largest;
+    stream_ = std::make_unique<nn::WeightStream>(execution.device, slot);
+  }
   const auto load_part = [&](const Part& part) {
     if (!load_weights(*files_->weights, part.binding, execution, updates_)) {
       own_hashes = false;
     }
     nn::pack_for_inference(*part.module);
   };
-  const std::vector<Part> parts = parts_of(*module_, binding_);
+  const std::vector<Part> parts = parts_of(*module_, binding_, streams_);
   const std::size_t children = parts.size() - 1;
   std::atomic<std::size_t> next = 0;
+  const std::int64_t most = streams_ ? kMostStreamLoaders : kMostLoaders;
   // Loops inside of this one stay on their thread: none waits for another at every tensor.
-  at::parallel_for(0, std::min<std::int64_t>(execution.threads, kMostLoaders), 1, [&](auto, auto) {
+  at::parallel_for(0, std::min<std::int64_t>(execution.threads, most), 1, [&](auto, auto) {
     try {
-      for (std::size_t i = next++; i < children; i = next++) load_part(parts[i]);
+      for (std::size_t i = next++; i < children; i = next++) {
+        load_part(parts[i]);
+        if (stream_) stream_->adopt(*parts[i].module);
+      }
     } catch (...) {
       next = children;
       throw;
@@ -147,10 +169,24 @@ void LazyModule::release() {
 }
 
 void LazyModule::let_go() {
+  stream_.reset();
   nn::unpack(*module_);
   unload_weights(*module_);
   mapped_.reset();
   release_freed_memory();
+}
+
+void LazyModule::stream_weights(bool streams) {
+  streams = streams && execution_.device.is_cuda();
+  if (streams == streams_) return;
+  release();
+  streams_ = streams;
+}
+
+std::int64_t LazyModule::streamed_bytes() const {
+  const nn::StreamedBytes streamed = nn::streamed_bytes(*module_, execution_.dtype);
+  const auto size = static_cast<std::int64_t>(c10::elementSize(execution_.dtype));
+  return parameter_count_ * size - streamed.all + 2 * streamed.largest;
 }
 
 void LazyModule::reload_as(c10::ScalarType dtype) {

@@ -92,6 +92,7 @@ at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& tem
 
 at::Tensor ResnetBlock2DImpl::forward_projected(const at::Tensor& x,
                                                 const at::Tensor& of_time) const {
+  await_weights();
   if (time_emb_proj && !of_time.defined()) {
     throw Error::internal("a ResnetBlock2D with a time embedding was called without one");
   }

@@ -82,6 +82,7 @@ Transformer2DModelImpl::Transformer2DModelImpl(const Transformer2DOptions& optio
 
 at::Tensor Transformer2DModelImpl::forward(const at::Tensor& hidden_states,
                                            const at::Tensor& encoder_hidden_states) const {
+  await_weights();
   const at::Tensor normed = norm->forward(hidden_states);
   PendingSum pending =
       linear_in ? linear_in->forward_pending(to_tokens(normed)) : conv_in->forward_pending(normed);

@@ -226,10 +226,11 @@ std::shared_ptr<Conditioning> make_conditioning(Components& c, const Plan& plan,
   const auto conditioning = std::make_shared<Conditioning>();
   conditioning->steering = std::make_shared<Steering>(c, plan);
   conditioning->control = std::make_shared<Control>(c, plan);
-  if (repeats_itself(plan)) {
+  if (repeats_itself(plan) && !c.unet.streams()) {
     conditioning->graph = &graph;
   } else {
-    // Other calls may put a text's keys and values elsewhere than a recording reads them.
+    // Other calls may put a text's keys and values elsewhere than a recording reads them, and
+    // streamed weights take turns at one place.
     graph.forget();
   }
   const c10::InferenceMode inference;

@@ -22,6 +22,12 @@ double weight_bytes(const LazyModule& part) {
   return static_cast<double>(part.parameter_count()) * bytes_of(part.execution().dtype);
 }
 
+/// Of the UNet on its device.
+double unet_weight_bytes(const Components& c, const Request& request) {
+  const bool streamed = request.low_memory && c.execution.device.is_cuda();
+  return streamed ? static_cast<double>(c.unet.streamed_bytes()) : weight_bytes(c.unet);
+}
+
 /// Live activations of a UNet call: measured as about nine tensors of the first level's width, the
 /// skip connections among them.
 double unet_activations(const Components& c, const Plan& plan) {
@@ -181,7 +187,7 @@ double estimate_seconds(const Components& c, const Plan& plan) {
 
 double estimate_memory(const Components& c, const Plan& plan) {
   const double text = c.text_encoder ? weight_bytes(*c.text_encoder) : 0.0;
-  double unet = weight_bytes(c.unet);
+  double unet = unet_weight_bytes(c, plan.request);
   for (const auto& part : c.controlnets) unet += weight_bytes(part->net);
   const double vae = weight_bytes(c.vae);
   const double kept = plan.request.low_memory ? 0.0 : unet;

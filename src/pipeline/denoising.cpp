@@ -114,6 +114,7 @@ Denoising::PassStart Denoising::start_pass(const Pass& pass, const PlannedSchedu
     start.seeds.push_back(seed_of(pass.plans, image));
     start.randoms.emplace_back(start.seeds.back(), compat_of(plan.request).noise);
   }
+  components_.unet.stream_weights(pass.lean);
   const std::vector<at::Tensor> contexts = texts_at(pass.images, pass.before.defined(), 0);
   const auto condition = [&] {
     return make_conditioning(components_, plan, contexts, start.randoms, graph_);

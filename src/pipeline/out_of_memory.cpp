@@ -17,10 +17,12 @@ namespace ldm {
 namespace {
 
 bool says_out_of_memory(std::string_view text) {
-  // ATen's allocator, posix_memalign below it, and oneDNN, whose own buffers come from malloc.
+  // ATen's allocator, posix_memalign below it, oneDNN, whose own buffers come from malloc, and
+  // CUDA's, of pinned memory and of its libraries.
   for (const std::string_view part :
        {"not enough memory", "can't allocate memory", "could not create a memory object",
-        "could not execute a primitive", "could not create a primitive"}) {
+        "could not execute a primitive", "could not create a primitive",
+        "CUDA error: out of memory"}) {
     if (text.find(part) != std::string_view::npos) return true;
   }
   return false;

@@ -72,4 +72,28 @@ TEST_CASE("a GPU's picture does not depend on its batch, nor on what was recorde
   }
 }
 
+TEST_CASE("low memory streams a GPU's weights and changes no picture", "[gpu]") {
+  if (!test::has_gpu()) return;
+  for (const std::string model : {"sd1", "sd2"}) {
+    for (const int deep_cache : {1, 3}) {
+      CAPTURE(model, deep_cache);
+      Request request = apples(2);
+      request.deep_cache = deep_cache;
+      Pipeline gpu = on_gpu(model, "fp16");
+      gpu.expect_more_runs();
+      const auto expected = test::run(gpu, request);
+      request.low_memory = true;
+      // Read again the second time, and to stay on the GPU the third.
+      for (int again = 0; again < 3; ++again) {
+        if (again == 2) request.low_memory = false;
+        const auto actual = test::run(gpu, request);
+        for (std::size_t k = 0; k < expected.size(); ++k) {
+          test::expect_close(at::tensor(actual[k].latents.values),
+                             at::tensor(expected[k].latents.values), 1e-3);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace ldm

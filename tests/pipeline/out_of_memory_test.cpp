@@ -83,6 +83,7 @@ TEST_CASE("what says that memory ran out") {
   CHECK(is_out_of_memory(std::runtime_error("could not execute a primitive")));
   CHECK(is_out_of_memory(
       std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again))));
+  CHECK(is_out_of_memory(std::runtime_error("CUDA error: out of memory")));
   CHECK_FALSE(is_out_of_memory(std::runtime_error("no such file")));
   CHECK_FALSE(is_out_of_memory(Error::model("not enough memory in the model's name")));
 }

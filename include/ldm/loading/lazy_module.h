@@ -12,6 +12,7 @@
 #include "ldm/loading/load_module.h"
 #include "ldm/loading/open.h"
 #include "ldm/loading/packed_cache.h"
+#include "ldm/nn/weight_stream.h"
 
 namespace ldm {
 
@@ -45,6 +46,12 @@ class LazyModule {
   void load();
   /// Lets the weights go.
   void release();
+  /// Whether the weights of blocks stay on the host, on their way to a GPU only as they are used
+  /// (nn/weight_stream.h); never for another device. Weights that are there otherwise are let go.
+  void stream_weights(bool streams);
+  bool streams() const { return streams_; }
+  /// What the weights take of a GPU's memory while they are streamed.
+  std::int64_t streamed_bytes() const;
   /// Reads the weights again in another number format.
   void reload_as(c10::ScalarType dtype);
   /// SHA-256 of the weight file(s) as of the first load; empty before it.
@@ -66,7 +73,9 @@ class LazyModule {
   WeightBinding binding_;
   WeightUpdates updates_;
   std::shared_ptr<const MappedFile> mapped_;  ///< what the weights are in, of the cache
+  std::unique_ptr<nn::WeightStream> stream_;  ///< while streamed weights are there
   std::string sha256_;
+  bool streams_ = false;
   bool loaded_ = false;
   std::int64_t loads_ = 0;
 };

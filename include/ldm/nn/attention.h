@@ -67,6 +67,8 @@ struct AttentionImpl : torch::nn::Module {
   void unpack();                                ///< see nn/pack.h
   void visit_packed(const PackedVisit& visit);  ///< see nn/pack.h
   bool sees_text() const { return cross_; }
+  /// What computes queries, keys and values of a packed self-attention; null where nothing does.
+  const Linear& joined() const { return joined_; }
 
   /// Perturbed-attention guidance (Ahn et al. 2024, eq. 12): of so many equal parts of the batch
   /// the last one attends to nothing but itself, pixel by pixel; 0: none. Self-attention only.

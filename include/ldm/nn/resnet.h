@@ -10,6 +10,7 @@
 
 #include "ldm/nn/activation.h"
 #include "ldm/nn/layers.h"
+#include "ldm/nn/streamed.h"
 
 namespace ldm::nn {
 
@@ -57,7 +58,7 @@ struct ResnetBlock2DOptions {
 /// Norm, activation, convolution, twice, around a shortcut; the time embedding is added between (or
 /// scales and shifts the second norm). Source: Ho et al. 2020, appendix B; diffusers'
 /// ResnetBlock2D.
-struct ResnetBlock2DImpl : torch::nn::Module {
+struct ResnetBlock2DImpl : torch::nn::Module, Streamed {
   /// Throws Error::model for an unknown `time_embedding_norm` or `non_linearity`.
   explicit ResnetBlock2DImpl(const ResnetBlock2DOptions& options);
   /// x [B, C, H, W], temb [B, temb_channels] → [B, C', H', W'].

@@ -11,6 +11,7 @@
 #include "ldm/nn/feed_forward.h"
 #include "ldm/nn/layers.h"
 #include "ldm/nn/module_list.h"
+#include "ldm/nn/streamed.h"
 
 namespace ldm::nn {
 
@@ -55,7 +56,7 @@ TORCH_MODULE(BasicTransformerBlock);
 
 /// Transformer blocks over the pixels of a feature map, around a shortcut.
 /// Source: Rombach et al. 2022, appendix E.2.1; diffusers' Transformer2DModel.
-struct Transformer2DModelImpl : torch::nn::Module {
+struct Transformer2DModelImpl : torch::nn::Module, Streamed {
   explicit Transformer2DModelImpl(const Transformer2DOptions& options);
   /// hidden_states [B, C, H, W], encoder_hidden_states [B, S, cross_attention_dim] → [B, C, H, W].
   at::Tensor forward(const at::Tensor& hidden_states,

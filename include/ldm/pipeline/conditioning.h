@@ -27,7 +27,8 @@ bool draws_before_latents(ImageCondition condition);
 
 /// The conditioning of a batch. `contexts` holds, for each image, what `EncodedText` says for the
 /// first call, [rows, S, D]. Draws what the public pipelines draw: the upscaler's noise, the
-/// posterior of the masked image. Calls that repeat themselves go through `graph`.
+/// posterior of the masked image. Calls that repeat themselves go through `graph`, but for those of
+/// a denoiser whose weights are streamed.
 std::shared_ptr<Conditioning> make_conditioning(Components& components, const Plan& plan,
                                                 const std::vector<at::Tensor>& contexts,
                                                 std::vector<ImageRandom>& randoms,

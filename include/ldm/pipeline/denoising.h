@@ -42,7 +42,7 @@ class Denoising {
 
   /// Final latents [images, C, h, w] of a batch, whose first image is number `first` of the call;
   /// notes hashes and heat maps in the images. With `lean`, the autoencoder is let go before the
-  /// UNet comes.
+  /// UNet comes, whose weights a GPU is given block by block.
   at::Tensor run(std::span<const Plan> plans, std::span<WantedImage> images, int first, bool lean,
                  const RunCallbacks& callbacks);
 

@@ -193,7 +193,7 @@ void make_pictures(Run& run, Pipeline& pipeline) {
   progress.expect_loads(pipeline.parameter_counts());
   progress.begin({picture, picture * wanted, wanted, wanted, 0});
   progress.on_start(run.facts.model_name);
-  run_finishing(finishing, [&] { pipeline.run(run.facts.plan, callbacks); });
+  run_finishing([&] { pipeline.run(run.facts.plan, callbacks); }, [&] { finishing.drain(); });
   progress.finish();
   report.stages = pipeline.timings();
   if (options.save_latents) writer.write_latents(*options.save_latents);

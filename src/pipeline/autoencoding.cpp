@@ -73,22 +73,23 @@ at::Tensor sample_latents(LazyAutoencoder& vae, const at::Tensor& pixels,
   return sample_posterior(encode_pixels(vae, pixels), vae.bare().shape().scaling_factor, randoms);
 }
 
+at::Tensor decode_unchecked(LazyAutoencoder& vae, const at::Tensor& latents) {
+  models::AutoencoderImpl& model = vae.get();
+  const Execution& execution = vae.execution();
+  const c10::InferenceMode inference;
+  const at::Tensor z = (latents.to(execution.device) / model.shape().scaling_factor)
+                           .to(execution.dtype)
+                           .contiguous(execution.memory_format);
+  return model.decode(z).to(at::kFloat);
+}
+
 at::Tensor decode_latents(LazyAutoencoder& vae, const at::Tensor& latents) {
-  const auto attempt = [&] {
-    models::AutoencoderImpl& model = vae.get();
-    const Execution& execution = vae.execution();
-    const c10::InferenceMode inference;
-    const at::Tensor z = (latents.to(execution.device) / model.shape().scaling_factor)
-                             .to(execution.dtype)
-                             .contiguous(execution.memory_format);
-    return model.decode(z).to(at::kFloat);
-  };
-  at::Tensor picture = attempt();
+  at::Tensor picture = decode_unchecked(vae, latents);
   if (!all_finite(picture) && vae.execution().dtype != at::kFloat) {
     log_warning("vae-fp32", cat("the autoencoder overflowed in ", dtype_word(vae.execution().dtype),
                                 "; decoding again in fp32"));
     vae.reload_as(at::kFloat);
-    picture = attempt();
+    picture = decode_unchecked(vae, latents);
   }
   if (all_finite(picture)) return picture;
   throw Error::non_finite("the decoded picture became NaN or Inf",

@@ -19,10 +19,13 @@ at::Tensor image_to_tensor(const Image& image) {
   return (rgb.permute({0, 3, 1, 2}).to(at::kFloat).contiguous() / 255.0) * 2.0 - 1.0;
 }
 
-Image tensor_to_image(const at::Tensor& x) {
+at::Tensor picture_bytes(const at::Tensor& x) {
   const at::Tensor unit = (x.to(at::kFloat) / 2 + 0.5).clamp(0, 1);
-  const at::Tensor bytes = (unit[0].permute({1, 2, 0}) * 255).round().to(at::kByte);
-  const at::Tensor rgb = bytes.contiguous().cpu();
+  return (unit[0].permute({1, 2, 0}) * 255).round().to(at::kByte).contiguous();
+}
+
+Image image_of_bytes(const at::Tensor& bytes) {
+  const at::Tensor rgb = bytes.cpu();
   Image image;
   image.height = static_cast<int>(rgb.size(0));
   image.width = static_cast<int>(rgb.size(1));
@@ -30,6 +33,8 @@ Image tensor_to_image(const at::Tensor& x) {
   image.rgb.assign(pixels, pixels + rgb.numel());
   return image;
 }
+
+Image tensor_to_image(const at::Tensor& x) { return image_of_bytes(picture_bytes(x)); }
 
 at::Tensor latents_to_tensor(const LatentsData& latents, int first, int count) {
   auto* values = const_cast<float*>(latents.values.data());

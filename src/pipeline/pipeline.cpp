@@ -4,7 +4,6 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -13,17 +12,12 @@
 #include "ldm/core/log.h"
 #include "ldm/core/stopwatch.h"
 #include "ldm/core/text.h"
-#include "ldm/io/hash.h"
 #include "ldm/loading/components.h"
-#include "ldm/nn/circular.h"
-#include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/cost.h"
+#include "ldm/pipeline/decoding.h"
 #include "ldm/pipeline/denoising.h"
-#include "ldm/pipeline/heatmap.h"
-#include "ldm/pipeline/image_tensor.h"
 #include "ldm/pipeline/out_of_memory.h"
 #include "ldm/pipeline/plan.h"
-#include "ldm/pipeline/repainting.h"
 #include "ldm/pipeline/text_cache.h"
 #include "ldm/pipeline/text_embedding.h"
 
@@ -51,21 +45,23 @@ void warn_of_shrinking(const MemoryLimits& limits, const Plan& plan, int batch_s
 
 struct Pipeline::Impl {
   explicit Impl(std::shared_ptr<Components> parts)
-      : components(std::move(parts)), denoising(*components) {}
+      : components(std::move(parts)), denoising(*components), decoding(*components) {}
 
   std::shared_ptr<Components> components;
   Denoising denoising;
+  Decoding decoding;
   TextCache texts;
   bool more_runs = false;
+  bool late_pictures = false;
   MemoryLimits limits;
   std::vector<double> text_seconds;
-  std::vector<double> decode_seconds;
 
   std::vector<WantedImage> encode(std::span<const Plan> plans);
-  ImageResult decode(std::span<const Plan> plans, const WantedImage& wanted,
-                     const at::Tensor& latents, const RunCallbacks& callbacks);
-  ImageResult decode_making_room(std::span<const Plan> plans, const WantedImage& wanted,
-                                 const at::Tensor& latents, const RunCallbacks& callbacks);
+  ImageResult decode_making_room(const DecodedImage& image, const at::Tensor& latents,
+                                 const RunCallbacks& callbacks);
+  bool launch_decoding(const DecodedImage& image, const at::Tensor& latents,
+                       const RunCallbacks& callbacks);
+  void decode(const DecodedImage& image, const at::Tensor& latents, const RunCallbacks& callbacks);
   void make(std::span<const Plan> plans, std::span<WantedImage> images, std::size_t& done,
             int batch_size, const RunCallbacks& callbacks);
   void run(std::span<const Plan> plans, int batch_size, const RunCallbacks& callbacks);
@@ -99,58 +95,60 @@ std::vector<WantedImage> Pipeline::Impl::encode(std::span<const Plan> plans) {
   return images;
 }
 
-ImageResult Pipeline::Impl::decode(std::span<const Plan> plans, const WantedImage& wanted,
-                                   const at::Tensor& latents, const RunCallbacks& callbacks) {
-  if (callbacks.on_stage) callbacks.on_stage(RunStage::kDecode);
-  const Plan& plan = plans[static_cast<std::size_t>(wanted.plan)];
-  components->vae.load();
-  const Stopwatch watch;
-  configure_autoencoder(components->vae, plan.last_pass().request);
-  const nn::CircularPadding edges({plan.request.tile.x, plan.request.tile.y});
-  ImageResult result;
-  result.plan = wanted.plan;
-  result.index = wanted.index;
-  result.seed = seed_of(plans, wanted);
-  result.image = with_kept_pixels(tensor_to_image(decode_latents(components->vae, latents)), plan);
-  if (wanted.heat) {
-    const float* heat = wanted.heat->const_data_ptr<float>();
-    result.heat.assign(heat, heat + wanted.heat->numel());
-    result.heatmap = draw_heatmap(result.image, *wanted.heat);
-  }
-  result.latents = tensor_to_latents(latents);
-  result.stages = wanted.stages;
-  result.stages.latents = sha256_hex(std::as_bytes(std::span(result.latents.values)));
-  result.stages.picture = sha256_hex(std::as_bytes(std::span(result.image.rgb)));
-  decode_seconds.push_back(watch.seconds());
-  return result;
-}
-
-/// As `decode`. The latents are there: when memory runs out, only the model's other parts can make
-/// room for the autoencoder.
-ImageResult Pipeline::Impl::decode_making_room(std::span<const Plan> plans,
-                                               const WantedImage& wanted, const at::Tensor& latents,
+/// The latents are there: when memory runs out, only the model's other parts can make room for the
+/// autoencoder.
+ImageResult Pipeline::Impl::decode_making_room(const DecodedImage& image, const at::Tensor& latents,
                                                const RunCallbacks& callbacks) {
   for (bool again = false;; again = true) {
     try {
-      return decode(plans, wanted, latents, callbacks);
+      if (callbacks.on_stage) callbacks.on_stage(RunStage::kDecode);
+      return decoding.decode(image, latents);
     } catch (const std::exception& error) {
       if (!is_out_of_memory(error)) throw;
-      if (again || !limits.make_lean()) throw does_not_fit(plans.front());
+      if (again || !limits.make_lean()) throw does_not_fit(image.plan);
     }
-    warn_of_shrinking(limits, plans.front(), 1);
+    warn_of_shrinking(limits, image.plan, 1);
     let_all_go();
   }
+}
+
+/// Whether a GPU decodes now, beside what comes next.
+bool Pipeline::Impl::launch_decoding(const DecodedImage& image, const at::Tensor& latents,
+                                     const RunCallbacks& callbacks) {
+  if (!components->execution.device.is_cuda()) return false;
+  try {
+    if (callbacks.on_stage) callbacks.on_stage(RunStage::kDecode);
+    decoding.launch(image, latents, callbacks);
+    return true;
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    return false;
+  }
+}
+
+void Pipeline::Impl::decode(const DecodedImage& image, const at::Tensor& latents,
+                            const RunCallbacks& callbacks) {
+  if (launch_decoding(image, latents, callbacks)) return;
+  decoding.hand_out_all();
+  ImageResult result = decode_making_room(image, latents, callbacks);
+  if (callbacks.on_image) callbacks.on_image(std::move(result));
 }
 
 /// Computes images from number `done` on, counting each that was handed out.
 void Pipeline::Impl::make(std::span<const Plan> plans, std::span<WantedImage> images,
                           std::size_t& done, int batch_size, const RunCallbacks& callbacks) {
   const Plan& plan = plans.front();
+  if (lean(plan.request)) decoding.hand_out_all();
+  RunCallbacks handing_out = callbacks;
+  handing_out.on_step = [&](const StepInfo& info) {
+    decoding.hand_out_ready();
+    return !callbacks.on_step || callbacks.on_step(info);
+  };
   while (done < images.size()) {
     const auto most = static_cast<std::size_t>(limits.images(plan, batch_size));
     const auto batch = images.subspan(done, std::min(most, images.size() - done));
     const at::Tensor latents =
-        denoising.run(plans, batch, static_cast<int>(done), lean(plan.request), callbacks);
+        denoising.run(plans, batch, static_cast<int>(done), lean(plan.request), handing_out);
     const bool last = !more_runs && done + batch.size() == images.size();
     if (last || lean(plan.request)) {
       denoising.forget();
@@ -158,14 +156,18 @@ void Pipeline::Impl::make(std::span<const Plan> plans, std::span<WantedImage> im
       components->release_controlnets();
     }
     release_freed_memory();
+    decoding.hand_out_all();
     for (std::size_t k = 0; k < batch.size(); ++k) {
-      const at::Tensor one = latents.narrow(0, static_cast<std::int64_t>(k), 1);
-      ImageResult result = decode_making_room(plans, batch[k], one, callbacks);
-      if (callbacks.on_image) callbacks.on_image(std::move(result));
+      const Plan& own = plans[static_cast<std::size_t>(batch[k].plan)];
+      decode({own, batch[k], seed_of(plans, batch[k])},
+             latents.narrow(0, static_cast<std::int64_t>(k), 1), callbacks);
       ++done;
     }
-    if (lean(plan.request)) components->vae.release();
+    if (!lean(plan.request)) continue;
+    decoding.hand_out_all();
+    components->vae.release();
   }
+  if (!late_pictures) decoding.hand_out_all();
 }
 
 /// Frees the weights, also of a part that was being packed when memory ran out, and the caches.
@@ -200,6 +202,7 @@ void Pipeline::Impl::run(std::span<const Plan> plans, int batch_size,
       if (images.empty()) images = encode(plans);
       return make(plans, images, done, batch_size, callbacks);
     } catch (const std::exception& error) {
+      decoding.hand_out_all();
       if (!is_out_of_memory(error)) throw;
       const auto left = static_cast<int>(std::max<std::size_t>(1, images.size() - done));
       const int tried = std::min(limits.images(plan, batch_size), left);
@@ -246,13 +249,23 @@ int Pipeline::default_batch_size() const { return ldm::default_batch_size(*impl_
 
 void Pipeline::expect_more_runs() { impl_->more_runs = true; }
 
+void Pipeline::allow_late_pictures() { impl_->late_pictures = true; }
+
+void Pipeline::finish() {
+  try {
+    impl_->decoding.hand_out_all();
+  } catch (const c10::Error& error) {
+    throw Error::internal(error.what_without_backtrace());
+  }
+}
+
 StageTimings Pipeline::timings() const {
   StageTimings timings;
   for (const double seconds : impl_->text_seconds) timings.text_encoder_s += seconds;
   std::vector<double> steady = impl_->denoising.step_seconds();
   if (steady.size() > 1) steady.erase(steady.begin());
   timings.unet_step_s = median(std::move(steady));
-  timings.decode_s = median(impl_->decode_seconds);
+  timings.decode_s = median(impl_->decoding.seconds());
   return timings;
 }
 

@@ -72,6 +72,32 @@ TEST_CASE("a GPU's picture does not depend on its batch, nor on what was recorde
   }
 }
 
+TEST_CASE("pictures that a GPU decodes beside later runs are handed out in them, whole", "[gpu]") {
+  if (!test::has_gpu()) return;
+  Pipeline plain = on_gpu("sd1", "fp32");
+  plain.expect_more_runs();
+  Pipeline late = on_gpu("sd1", "fp32");
+  late.expect_more_runs();
+  late.allow_late_pictures();
+  std::vector<ImageResult> expected, actual;
+  for (const std::uint64_t seed : {3, 4, 5}) {
+    Request request = apples(2);
+    request.batch_size = 1;
+    request.seed = seed;
+    for (ImageResult& result : test::run(plain, request)) expected.push_back(std::move(result));
+    RunCallbacks callbacks;
+    callbacks.on_image = [&](ImageResult&& result) { actual.push_back(std::move(result)); };
+    late.run(late.plan(request), callbacks);
+  }
+  CHECK(actual.size() >= 4);
+  late.finish();
+  REQUIRE(actual.size() == expected.size());
+  for (std::size_t k = 0; k < expected.size(); ++k) {
+    CHECK(actual[k].seed == expected[k].seed);
+    CHECK(test::largest_difference(actual[k].image, expected[k].image) <= 1);
+  }
+}
+
 TEST_CASE("low memory streams a GPU's weights and changes no picture", "[gpu]") {
   if (!test::has_gpu()) return;
   for (const std::string model : {"sd1", "sd2"}) {

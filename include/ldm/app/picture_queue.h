@@ -45,16 +45,16 @@ class PictureQueue {
   std::deque<Waiting> waiting_;
 };
 
-/// Computes, and hands on the pictures that wait however that ends. Throws what it throws.
-template <typename Compute>
-void run_finishing(PictureQueue& queue, const Compute& compute) {
+/// Computes, and then finishes the pictures that wait, however that ends. Throws what they throw.
+template <typename Compute, typename Finish>
+void run_finishing(const Compute& compute, const Finish& finish) {
   try {
     compute();
   } catch (...) {
-    queue.drain();
+    finish();
     throw;
   }
-  queue.drain();
+  finish();
 }
 
 }  // namespace ldm::app

@@ -53,4 +53,7 @@ at::Tensor sample_latents(LazyAutoencoder& vae, const at::Tensor& pixels,
 /// computed again in fp32. Throws Error::non_finite.
 at::Tensor decode_latents(LazyAutoencoder& vae, const at::Tensor& latents);
 
+/// The same as it comes, without waiting for a GPU: an overflow shows as NaN or Inf.
+at::Tensor decode_unchecked(LazyAutoencoder& vae, const at::Tensor& latents);
+
 }  // namespace ldm

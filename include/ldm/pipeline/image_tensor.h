@@ -12,8 +12,14 @@ namespace ldm {
 /// A picture as the autoencoder reads it: [1, 3, H, W] fp32 in [-1, 1] on the CPU.
 at::Tensor image_to_tensor(const Image& image);
 
-/// x [1, 3, H, W] in about [-1, 1], any dtype and device → 8-bit RGB: (x / 2 + 0.5) clamped, times
-/// 255, rounded half to even, as diffusers' `VaeImageProcessor.postprocess`.
+/// x [1, 3, H, W] in about [-1, 1], any dtype and device → 8-bit RGB [H, W, 3] there: (x / 2 + 0.5)
+/// clamped, times 255, rounded half to even, as diffusers' `VaeImageProcessor.postprocess`.
+at::Tensor picture_bytes(const at::Tensor& x);
+
+/// 8-bit RGB [H, W, 3], on any device.
+Image image_of_bytes(const at::Tensor& rgb);
+
+/// The picture of `picture_bytes`.
 Image tensor_to_image(const at::Tensor& x);
 
 /// Images `first` … `first + count` of `latents` [N, C, h, w] as an fp32 CPU tensor; one stored

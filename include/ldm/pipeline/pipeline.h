@@ -16,6 +16,7 @@
 namespace ldm {
 
 struct Components;
+class Error;
 
 /// One UNet call just finished (all images of the current batch together).
 struct StepInfo {
@@ -82,7 +83,10 @@ struct RunCallbacks {
   std::function<void()> on_denoise_start;        ///< weights are in, the first step begins
   std::function<bool(const StepInfo&)> on_step;  ///< false: stop now (run throws kInterrupted)
   std::function<void(ImageResult&&)> on_image;   ///< each picture as soon as it is decoded
-  int preview_every = 0;                         ///< steps from preview to preview; 0: none
+  /// A picture of that plan, whose steps were done, could not be decoded. It is for those that a
+  /// later call hands out, and for a GPU's; where unset, and on a CPU, the call throws it.
+  std::function<void(int plan, const Error& error)> on_failed;
+  int preview_every = 0;  ///< steps from preview to preview; 0: none
   /// What the batch's pictures look like so far, side by side; changes no picture.
   std::function<void(const Image&)> on_preview;
 };
@@ -121,6 +125,12 @@ class Pipeline {
   /// Keeps weights for the next run (unless a request asks for low memory). Without it the text
   /// encoder goes before the first step, and the denoiser before the last picture is decoded.
   void expect_more_runs();
+
+  /// From now on a GPU may still be decoding when a run returns: its callbacks are copied, and
+  /// called for those pictures within later runs or `finish`, wherever these end.
+  void allow_late_pictures();
+  /// Hands out what is still being decoded.
+  void finish();
 
   StageTimings timings() const;
 

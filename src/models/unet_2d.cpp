@@ -146,15 +146,15 @@ void UNet2DModelImpl::check_sample(const at::Tensor& sample) const {
   }
 }
 
-at::Tensor UNet2DModelImpl::forward(const at::Tensor& sample, const at::Tensor& timestep,
-                                    const at::Tensor& class_labels) const {
+at::Tensor UNet2DModelImpl::denoise_embedded(const at::Tensor& sample, const at::Tensor& embedding,
+                                             const at::Tensor& /*context*/,
+                                             const nn::UNetResiduals& /*residuals*/) const {
   check_sample(sample);
   const at::Tensor latents = sample.to(weights().scalar_type());
-  const at::Tensor temb = embed(sample.size(0), timestep, class_labels);
   const at::Tensor hidden =
       conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);
   const at::Tensor mixed = nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden,
-                                                   temb, {}, gradient_checkpointing);
+                                                   embedding, {}, gradient_checkpointing);
   return conv_out->forward(conv_norm_out->forward(mixed, nn::get_activation("silu")));
 }
 

@@ -115,26 +115,36 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample, const at:
                                              const at::Tensor& class_labels,
                                              const at::Tensor& timestep_cond,
                                              const nn::UNetResiduals& residuals) const {
+  const at::Tensor embedding =
+      time_projections->forward(embed_time(sample.size(0), timestep, class_labels, timestep_cond));
+  return denoise_embedded(sample, embedding, encoder_hidden_states, residuals);
+}
+
+at::Tensor UNet2DConditionModelImpl::embed(std::int64_t batch, const at::Tensor& timestep,
+                                           const at::Tensor& class_labels) const {
+  return time_projections->forward(embed_time(batch, timestep, class_labels));
+}
+
+at::Tensor UNet2DConditionModelImpl::denoise_embedded(const at::Tensor& sample,
+                                                      const at::Tensor& embedding,
+                                                      const at::Tensor& context,
+                                                      const nn::UNetResiduals& residuals) const {
   if (sample.dim() != 4 || sample.size(1) != config.in_channels) {
     throw Error::internal("the UNet takes [B, " + std::to_string(config.in_channels) +
                           ", h, w] latents");
   }
   const at::ScalarType dtype = weights().scalar_type();
   const at::Tensor latents = sample.to(dtype);
-  const at::Tensor text =
-      encoder_hidden_states.defined() ? encoder_hidden_states.to(dtype) : encoder_hidden_states;
-  const at::Tensor temb =
-      time_projections->forward(embed_time(sample.size(0), timestep, class_labels, timestep_cond));
-
+  const at::Tensor text = context.defined() ? context.to(dtype) : context;
   const at::Tensor hidden =
       conv_in->forward(config.center_input_sample ? 2 * latents - 1.0 : latents);
   const nn::UpBlock2DImpl& last = last_up_block();
   const bool shallow = last.deep_feature != nullptr && last.deep_feature->reuse;
   const at::Tensor mixed =
       shallow ? last.forward_layer(last.resnets->size() - 1, last.deep_feature->hidden, hidden,
-                                   temb, text)
-              : nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden, temb, text,
-                                        gradient_checkpointing, residuals);
+                                   embedding, text)
+              : nn::forward_unet_blocks(*down_blocks, mid_block, *up_blocks, hidden, embedding,
+                                        text, gradient_checkpointing, residuals);
   const at::Tensor output = conv_out->forward(conv_norm_out->forward(mixed, conv_act_));
   return text.defined() ? nn::repeat_batch(output, text.size(0)) : output;
 }

@@ -18,7 +18,7 @@
 #include "ldm/loading/components.h"
 #include "ldm/pipeline/autoencoding.h"
 #include "ldm/pipeline/control.h"
-#include "ldm/pipeline/denoiser_graph.h"
+#include "ldm/pipeline/denoiser_calls.h"
 #include "ldm/pipeline/guidance.h"
 #include "ldm/pipeline/heatmap.h"
 #include "ldm/pipeline/image_tensor.h"
@@ -40,7 +40,8 @@ struct Conditioning {
   std::shared_ptr<const Control> control;
   std::shared_ptr<Heatmap> heatmap;                       ///< null: none is asked for
   std::shared_ptr<SelfAttentionGuidance> self_attention;  ///< null: no such guidance
-  DenoiserGraph* graph = nullptr;                         ///< null: calls differ
+  DenoiserCalls* calls = nullptr;
+  bool records = false;  ///< calls are all alike
 };
 
 namespace {
@@ -195,15 +196,13 @@ bool repeats_itself(const Plan& plan) {
 at::Tensor denoise(Components& c, const Conditioning& conditioning, const at::Tensor& sample,
                    double timestep, const at::Tensor& text, const at::Tensor& class_labels,
                    int call) {
-  const Execution& execution = c.execution;
-  const at::Tensor t =
-      at::full({}, timestep, at::TensorOptions().dtype(at::kFloat).device(execution.device));
-  const at::Tensor input = sample.contiguous(execution.memory_format);
-  if (conditioning.graph != nullptr) {
-    return conditioning.graph->denoise(c, input, t, text, class_labels);
-  }
-  const nn::UNetResiduals residuals = conditioning.control->residuals(sample, t, text, call);
-  return c.unet.get().denoise(input, t, text, class_labels, residuals).to(at::kFloat);
+  // A GPU's rows share one; a CPU's products of one row depend on the number of threads.
+  const std::int64_t rows = sample.device().is_cpu() || class_labels.defined() ? sample.size(0) : 1;
+  const at::Tensor embedding = conditioning.calls->times.embed(c, rows, timestep, class_labels);
+  const at::Tensor input = sample.contiguous(c.execution.memory_format);
+  if (conditioning.records) return conditioning.calls->graph.denoise(c, input, embedding, text);
+  const nn::UNetResiduals residuals = conditioning.control->residuals(sample, timestep, text, call);
+  return c.unet.get().denoise_embedded(input, embedding, text, residuals).to(at::kFloat);
 }
 
 }  // namespace
@@ -219,20 +218,18 @@ void use_text(Conditioning& conditioning, const std::vector<at::Tensor>& context
 std::shared_ptr<Conditioning> make_conditioning(Components& c, const Plan& plan,
                                                 const std::vector<at::Tensor>& contexts,
                                                 std::vector<ImageRandom>& randoms,
-                                                DenoiserGraph& graph) {
+                                                DenoiserCalls& calls) {
   if (plan.condition == ImageCondition::kMaskedImage || plan.condition == ImageCondition::kImage) {
     configure_autoencoder(c.vae, plan.request);
   }
   const auto conditioning = std::make_shared<Conditioning>();
   conditioning->steering = std::make_shared<Steering>(c, plan);
   conditioning->control = std::make_shared<Control>(c, plan);
-  if (repeats_itself(plan) && !c.unet.streams()) {
-    conditioning->graph = &graph;
-  } else {
-    // Other calls may put a text's keys and values elsewhere than a recording reads them, and
-    // streamed weights take turns at one place.
-    graph.forget();
-  }
+  conditioning->calls = &calls;
+  conditioning->records = repeats_itself(plan) && !c.unet.streams();
+  // Other calls may put a text's keys and values elsewhere than a recording reads them, and
+  // streamed weights take turns at one place.
+  if (!conditioning->records) calls.graph.forget();
   const c10::InferenceMode inference;
   const auto count = static_cast<std::int64_t>(randoms.size());
   if (!plan.heatmap_tokens.empty()) {

@@ -1,6 +1,7 @@
 #include "ldm/pipeline/control.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/full.h>
 #include <c10/core/InferenceMode.h>
 
 #include <cmath>
@@ -70,17 +71,18 @@ Control::Control(Components& c, const Plan& plan) : impl_(std::make_unique<Impl>
 
 Control::~Control() = default;
 
-nn::UNetResiduals Control::residuals(const at::Tensor& sample, const at::Tensor& timestep,
+nn::UNetResiduals Control::residuals(const at::Tensor& sample, double timestep,
                                      const at::Tensor& context, int call) const {
   nn::UNetResiduals sum;
   if (!controls_at(*impl_->plan, call)) return sum;
+  const at::Tensor step = at::full({}, timestep, sample.options().dtype(at::kFloat));
   for (std::size_t i = 0; i < impl_->nets.size(); ++i) {
     const ControlNetPart& part = *impl_->nets[i];
     const models::ControlNetModelImpl& net = part.net.bare();
     const at::Tensor latents =
         sample.narrow(1, 0, net.config.in_channels).contiguous(part.net.execution().memory_format);
-    sum = nn::add_residuals(
-        sum, net.forward(latents, timestep, context, impl_->controls[i], part.scale));
+    sum =
+        nn::add_residuals(sum, net.forward(latents, step, context, impl_->controls[i], part.scale));
   }
   return sum;
 }

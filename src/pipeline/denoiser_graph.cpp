@@ -17,20 +17,12 @@ namespace {
 /// What a recording is of: weights and shapes.
 struct Shapes {
   std::int64_t loads = 0;
-  std::vector<std::int64_t> sample, context, class_labels;
+  std::vector<std::int64_t> sample, embedding, context;
   bool operator==(const Shapes&) const = default;
 };
 
 std::vector<std::int64_t> sizes_of(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.sizes().vec() : std::vector<std::int64_t>();
-}
-
-at::Tensor place_for(const at::Tensor& tensor) {
-  return tensor.defined() ? at::empty_like(tensor) : at::Tensor();
-}
-
-void copy_to(const at::Tensor& place, const at::Tensor& tensor) {
-  if (tensor.defined()) place.copy_(tensor);
 }
 
 }  // namespace
@@ -41,21 +33,20 @@ struct DenoiserGraph::Impl {
   Shapes shapes;
   const models::DenoiserImpl* unet = nullptr;
   // What the recording reads and writes.
-  at::Tensor sample, timestep, class_labels, output;
+  at::Tensor sample, embedding, output;
   /// The text whose keys and values the attentions hold, where the recording finds them.
   at::Tensor context;
 
   static void run(void* impl) {
     auto& self = *static_cast<Impl*>(impl);
-    self.output =
-        self.unet->denoise(self.sample, self.timestep, self.context, self.class_labels, {});
+    self.output = self.unet->denoise_embedded(self.sample, self.embedding, self.context, {});
   }
 
   void forget() {
     if (graph != nullptr) api->graph_delete(graph);
     graph = nullptr;
     shapes = {};
-    sample = timestep = class_labels = output = context = at::Tensor();
+    sample = embedding = output = context = at::Tensor();
   }
 
   /// Whether there is a recording now.
@@ -87,15 +78,14 @@ DenoiserGraph::~DenoiserGraph() { forget(); }
 void DenoiserGraph::forget() { impl_->forget(); }
 
 at::Tensor DenoiserGraph::denoise(Components& c, const at::Tensor& sample,
-                                  const at::Tensor& timestep, const at::Tensor& context,
-                                  const at::Tensor& class_labels) {
+                                  const at::Tensor& embedding, const at::Tensor& context) {
   Impl& own = *impl_;
   own.unet = &c.unet.get();
   const auto plain = [&] {
-    return own.unet->denoise(sample, timestep, context, class_labels, {}).to(at::kFloat);
+    return own.unet->denoise_embedded(sample, embedding, context, {}).to(at::kFloat);
   };
   if (own.api == nullptr) return plain();
-  const Shapes shapes{c.unet.loads(), sizes_of(sample), sizes_of(context), sizes_of(class_labels)};
+  const Shapes shapes{c.unet.loads(), sizes_of(sample), sizes_of(embedding), sizes_of(context)};
   if (!(own.shapes == shapes)) {
     forget();
     own.shapes = shapes;
@@ -107,13 +97,11 @@ at::Tensor DenoiserGraph::denoise(Components& c, const at::Tensor& sample,
     return plain();
   }
   if (!own.sample.defined()) {
-    own.sample = place_for(sample);
-    own.timestep = place_for(timestep);
-    own.class_labels = place_for(class_labels);
+    own.sample = at::empty_like(sample);
+    own.embedding = at::empty_like(embedding);
   }
-  copy_to(own.sample, sample);
-  copy_to(own.timestep, timestep);
-  copy_to(own.class_labels, class_labels);
+  own.sample.copy_(sample);
+  own.embedding.copy_(embedding);
   if (own.graph == nullptr && !own.record(c.execution.device.index())) return plain();
   own.api->graph_replay(own.graph);
   // The next call writes where this one did.

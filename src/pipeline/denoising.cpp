@@ -75,7 +75,7 @@ std::uint64_t seed_of(std::span<const Plan> plans, const WantedImage& image) {
 }
 
 Denoising::Denoising(Components& components)
-    : components_(components), graph_(recorder(components)) {}
+    : components_(components), calls_(recorder(components)) {}
 
 void Denoising::prepare_previews(const RunCallbacks& callbacks) {
   if (!callbacks.on_preview || callbacks.preview_every <= 0) return;
@@ -117,7 +117,7 @@ Denoising::PassStart Denoising::start_pass(const Pass& pass, const PlannedSchedu
   components_.unet.stream_weights(pass.lean);
   const std::vector<at::Tensor> contexts = texts_at(pass.images, pass.before.defined(), 0);
   const auto condition = [&] {
-    return make_conditioning(components_, plan, contexts, start.randoms, graph_);
+    return make_conditioning(components_, plan, contexts, start.randoms, calls_);
   };
   if (draws_before_latents(plan.condition)) start.conditioning = condition();
   start.latents = start_latents(components_, plan, planned, pass.images.front().index,

@@ -46,15 +46,16 @@ LdmCudaApi recorder() {
 }
 
 struct Call {
-  at::Tensor sample, timestep, context;
+  at::Tensor sample, embedding, context;
 };
 
 at::Tensor text_for(const Components& components) {
   return test::seeded_randn({2, 77, components.unet.bare().shape().context_dim}, 1);
 }
 
-Call call(std::uint64_t seed, const at::Tensor& context) {
-  return {test::seeded_randn({1, 4, 8, 8}, seed), at::full({}, 10.0 * static_cast<double>(seed)),
+Call call(Components& components, std::uint64_t seed, const at::Tensor& context) {
+  const at::Tensor timestep = at::full({}, 10.0 * static_cast<double>(seed));
+  return {test::seeded_randn({1, 4, 8, 8}, seed), components.unet.get().embed(1, timestep, {}),
           context};
 }
 
@@ -70,41 +71,41 @@ TEST_CASE("a denoiser's calls are recorded at the second and computed again from
     DenoiserGraph graph(&api);
     DenoiserGraph plain(nullptr);
     const auto check = [&](const Call& c) {
-      const at::Tensor expected = plain.denoise(*components, c.sample, c.timestep, c.context, {});
-      const at::Tensor actual = graph.denoise(*components, c.sample, c.timestep, c.context, {});
+      const at::Tensor expected = plain.denoise(*components, c.sample, c.embedding, c.context);
+      const at::Tensor actual = graph.denoise(*components, c.sample, c.embedding, c.context);
       CHECK(actual.equal(expected));
       return actual;
     };
-    const at::Tensor first = check(call(1, text));
+    const at::Tensor first = check(call(*components, 1, text));
     CHECK(g_recorded == 0);
-    const at::Tensor second = check(call(2, text));
-    const at::Tensor third = check(call(3, text));
+    const at::Tensor second = check(call(*components, 2, text));
+    const at::Tensor third = check(call(*components, 3, text));
     CHECK(g_recorded == 1);
     CHECK(g_replayed == 2);
     // Each call's prediction is its own: schedulers keep them.
     CHECK_FALSE(second.equal(third));
 
     const at::Tensor other = test::seeded_randn({2, 77, width}, 2);
-    check(call(4, other));
+    check(call(*components, 4, other));
     CHECK(g_replayed == 2);
-    check(call(5, other));
+    check(call(*components, 5, other));
     CHECK(g_recorded == 1);
     CHECK(g_replayed == 3);
 
     const at::Tensor longer = test::seeded_randn({2, 154, width}, 3);
-    check(call(6, longer));
+    check(call(*components, 6, longer));
     CHECK(g_deleted == 1);
-    check(call(7, longer));
+    check(call(*components, 7, longer));
     CHECK(g_recorded == 2);
 
     components->unet.release();
-    check(call(8, longer));
+    check(call(*components, 8, longer));
     CHECK(g_deleted == 2);
     CHECK(g_replayed == 4);
-    check(call(9, longer));
+    check(call(*components, 9, longer));
     graph.forget();
     CHECK(g_deleted == 3);
-    check(call(10, longer));
+    check(call(*components, 10, longer));
     CHECK(g_replayed == 5);
   }
   CHECK(g_deleted == g_recorded);
@@ -122,9 +123,9 @@ TEST_CASE("what cannot be recorded is computed plainly from then on") {
   DenoiserGraph graph(&api);
   DenoiserGraph plain(nullptr);
   for (std::uint64_t seed = 1; seed < 5; ++seed) {
-    const Call c = call(seed, text);
-    CHECK(graph.denoise(*components, c.sample, c.timestep, c.context, {})
-              .equal(plain.denoise(*components, c.sample, c.timestep, c.context, {})));
+    const Call c = call(*components, seed, text);
+    CHECK(graph.denoise(*components, c.sample, c.embedding, c.context)
+              .equal(plain.denoise(*components, c.sample, c.embedding, c.context)));
   }
   CHECK(g_recorded == 1);
 }
@@ -138,9 +139,9 @@ TEST_CASE("running out of memory while recording is told, not hidden") {
     C10_THROW_ERROR(OutOfMemoryError, "CUDA out of memory");
   };
   DenoiserGraph graph(&api);
-  const Call c = call(1, text);
-  graph.denoise(*components, c.sample, c.timestep, c.context, {});
-  CHECK_THROWS_AS(graph.denoise(*components, c.sample, c.timestep, c.context, {}),
+  const Call c = call(*components, 1, text);
+  graph.denoise(*components, c.sample, c.embedding, c.context);
+  CHECK_THROWS_AS(graph.denoise(*components, c.sample, c.embedding, c.context),
                   c10::OutOfMemoryError);
 }
 

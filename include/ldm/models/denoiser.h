@@ -28,9 +28,23 @@ struct DenoiserImpl : torch::nn::Module {
   /// rows: then there are k·B predictions, those of all latents with the first B rows, with the
   /// next, and so on, and what comes before the first attention to them is computed once.
   /// `residuals` is what ControlNets add to a UNet that sees a text.
-  virtual at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
-                             const at::Tensor& context, const at::Tensor& class_labels,
-                             const nn::UNetResiduals& residuals = {}) const = 0;
+  at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
+                     const at::Tensor& context, const at::Tensor& class_labels,
+                     const nn::UNetResiduals& residuals = {}) const {
+    return denoise_embedded(sample, embed(sample.size(0), timestep, class_labels), context,
+                            residuals);
+  }
+
+  /// The part of `denoise` that sees neither latents nor text: timestep [] or [B], class_labels [B]
+  /// or undefined → what the blocks take of them, [B, …] in the weights' dtype.
+  virtual at::Tensor embed(std::int64_t batch, const at::Tensor& timestep,
+                           const at::Tensor& class_labels) const = 0;
+
+  /// The rest of `denoise`, with what `embed` gave for as many rows as the sample has, or for one
+  /// that they share.
+  virtual at::Tensor denoise_embedded(const at::Tensor& sample, const at::Tensor& embedding,
+                                      const at::Tensor& context,
+                                      const nn::UNetResiduals& residuals) const = 0;
 
   virtual DenoiserShape shape() const = 0;
 

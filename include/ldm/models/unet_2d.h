@@ -28,13 +28,15 @@ struct UNet2DModelImpl : DenoiserImpl {
   /// weights' dtype. Throws Error::input for sides that residual samplers cannot halve as often as
   /// there are levels, Error::internal for a wrong number of channels and missing class labels.
   at::Tensor forward(const at::Tensor& sample, const at::Tensor& timestep,
-                     const at::Tensor& class_labels = {}) const;
-
-  at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
-                     const at::Tensor& /*context*/, const at::Tensor& class_labels,
-                     const nn::UNetResiduals& /*residuals*/ = {}) const override {
-    return forward(sample, timestep, class_labels);
+                     const at::Tensor& class_labels = {}) const {
+    return denoise(sample, timestep, {}, class_labels);
   }
+
+  at::Tensor embed(std::int64_t batch, const at::Tensor& timestep,
+                   const at::Tensor& class_labels) const override;
+  at::Tensor denoise_embedded(const at::Tensor& sample, const at::Tensor& embedding,
+                              const at::Tensor& context,
+                              const nn::UNetResiduals& residuals) const override;
   DenoiserShape shape() const override;
 
   const UNet2DConfig config;
@@ -54,8 +56,6 @@ struct UNet2DModelImpl : DenoiserImpl {
   /// A parameter that tells the model's dtype and device: a norm's, which packing leaves alone.
   const at::Tensor& weights() const { return conv_norm_out->weight; }
   at::Tensor sinusoid(const at::Tensor& values, std::int64_t batch) const;
-  at::Tensor embed(std::int64_t batch, const at::Tensor& timestep,
-                   const at::Tensor& class_labels) const;
 };
 TORCH_MODULE(UNet2DModel);
 

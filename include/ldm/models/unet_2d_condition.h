@@ -37,14 +37,14 @@ struct UNet2DConditionModelImpl : DenoiserImpl {
                      const at::Tensor& timestep_cond = {},
                      const nn::UNetResiduals& residuals = {}) const;
 
-  at::Tensor denoise(const at::Tensor& sample, const at::Tensor& timestep,
-                     const at::Tensor& context, const at::Tensor& class_labels,
-                     const nn::UNetResiduals& residuals = {}) const override {
-    return forward(sample, timestep, context, class_labels, {}, residuals);
-  }
+  at::Tensor embed(std::int64_t batch, const at::Tensor& timestep,
+                   const at::Tensor& class_labels) const override;
+  at::Tensor denoise_embedded(const at::Tensor& sample, const at::Tensor& embedding,
+                              const at::Tensor& context,
+                              const nn::UNetResiduals& residuals) const override;
   DenoiserShape shape() const override;
 
-  /// The part of `forward` that sees neither latents nor text: → [batch, time_embed_dim].
+  /// The time embedding that the blocks' projections read: → [batch, time_embed_dim].
   at::Tensor embed_time(std::int64_t batch, const at::Tensor& timestep,
                         const at::Tensor& class_labels = {},
                         const at::Tensor& timestep_cond = {}) const;

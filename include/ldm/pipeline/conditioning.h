@@ -12,7 +12,7 @@ class Tensor;
 namespace ldm {
 
 struct Components;
-class DenoiserGraph;
+struct DenoiserCalls;
 class ImageRandom;
 class Scheduler;
 
@@ -27,12 +27,12 @@ bool draws_before_latents(ImageCondition condition);
 
 /// The conditioning of a batch. `contexts` holds, for each image, what `EncodedText` says for the
 /// first call, [rows, S, D]. Draws what the public pipelines draw: the upscaler's noise, the
-/// posterior of the masked image. Calls that repeat themselves go through `graph`, but for those of
-/// a denoiser whose weights are streamed.
+/// posterior of the masked image. The denoiser is called through `calls`, whose graph serves
+/// where all calls are alike and its weights are not streamed.
 std::shared_ptr<Conditioning> make_conditioning(Components& components, const Plan& plan,
                                                 const std::vector<at::Tensor>& contexts,
                                                 std::vector<ImageRandom>& randoms,
-                                                DenoiserGraph& graph);
+                                                DenoiserCalls& calls);
 
 /// Makes a batch attend to other text from now on: for each image [rows, S, D].
 void use_text(Conditioning& conditioning, const std::vector<at::Tensor>& contexts);

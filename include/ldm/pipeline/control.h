@@ -32,10 +32,10 @@ class Control {
   ~Control();
 
   /// What all ControlNets add to the UNet in one call, summed: latents [B, C, h, w] and more
-  /// channels, which are left out, timestep [], context [k·B, S, D]. Nothing outside their share of
-  /// the run.
-  nn::UNetResiduals residuals(const at::Tensor& sample, const at::Tensor& timestep,
-                              const at::Tensor& context, int call) const;
+  /// channels, which are left out, `timestep` in training steps, context [k·B, S, D]. Nothing
+  /// outside their share of the run.
+  nn::UNetResiduals residuals(const at::Tensor& sample, double timestep, const at::Tensor& context,
+                              int call) const;
 
  private:
   struct Impl;

@@ -20,11 +20,12 @@ class DenoiserGraph {
   explicit DenoiserGraph(const LdmCudaApi* api);
   ~DenoiserGraph();
 
-  /// The prediction in fp32 of `components`' denoiser without residuals, as DenoiserImpl::denoise.
+  /// The prediction in fp32 of `components`' denoiser without residuals, as
+  /// DenoiserImpl::denoise_embedded.
   /// It must not be observed, nor do anything in one call that it does not in the next. Plain for
   /// the first call with other weights, another shape or another text; recorded at the second.
-  at::Tensor denoise(Components& components, const at::Tensor& sample, const at::Tensor& timestep,
-                     const at::Tensor& context, const at::Tensor& class_labels);
+  at::Tensor denoise(Components& components, const at::Tensor& sample, const at::Tensor& embedding,
+                     const at::Tensor& context);
 
   /// Lets the recording and its memory go; the next call is a first one.
   void forget();

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "ldm/pipeline/denoiser_graph.h"
+#include "ldm/pipeline/denoiser_calls.h"
 #include "ldm/pipeline/pipeline.h"
 #include "ldm/pipeline/previewer.h"
 #include "ldm/pipeline/text_embedding.h"
@@ -47,7 +47,7 @@ class Denoising {
                  const RunCallbacks& callbacks);
 
   /// What was recorded on a GPU goes, because weights do.
-  void forget() { graph_.forget(); }
+  void forget() { calls_.graph.forget(); }
 
   /// Of every step so far.
   const std::vector<double>& step_seconds() const { return step_seconds_; }
@@ -64,7 +64,7 @@ class Denoising {
                const at::Tensor& sample, const Plan& plan, const RunCallbacks& callbacks) const;
 
   Components& components_;
-  DenoiserGraph graph_;
+  DenoiserCalls calls_;
   std::unique_ptr<Previewer> previewer_;  ///< none unless previews are wanted
   std::vector<double> step_seconds_;
 };

@@ -18,6 +18,7 @@ struct GateArguments {
 /// A vector a thread; a thread takes every so-manieth, as many as there are threads.
 template <typename T>
 __global__ void gelu_gate(GateArguments<T> arguments) {
+  wait_for_kernels_before();
   const unsigned threads = gridDim.x * blockDim.x;
   const auto lanes = static_cast<unsigned>(arguments.channels / kVector<T>);
   for (unsigned job = blockIdx.x * blockDim.x + threadIdx.x; job < arguments.jobs; job += threads) {

@@ -90,6 +90,7 @@ __device__ inline void load_shift(const GroupNormArguments<T>& arguments, int pi
 template <typename T>
 __global__ void __launch_bounds__(kMostRowThreads<T>, 1024 / kMostRowThreads<T>)
     group_norm_moments(GroupNormArguments<T> arguments) {
+  wait_for_kernels_before();
   LDM_SHARED_MEMORY(float, of_channels);  // [apart, 2, C]
   const int channels = arguments.channels, groups = arguments.groups;
   const int picture = blockIdx.y, chunk = blockIdx.x, chunks = gridDim.x;

@@ -49,6 +49,7 @@ __device__ inline void fold_moments(const GroupNormArguments<T>& arguments, int 
 template <typename T>
 __global__ void __launch_bounds__(kMostRowThreads<T>, 1024 / kMostRowThreads<T>)
     group_norm_apply(GroupNormArguments<T> arguments) {
+  wait_for_kernels_before();
   LDM_SHARED_MEMORY(double, slices);
   const int channels = arguments.channels, groups = arguments.groups;
   const int picture = blockIdx.y, chunks = gridDim.x, width = channels / groups;

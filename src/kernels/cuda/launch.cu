@@ -12,7 +12,15 @@
 namespace ldm::cuda {
 namespace {
 
-/// Launches on ATen's current stream of a device.
+/// Whether the code that a device runs has `wait_for_kernels_before` in it.
+template <typename Arguments>
+bool waits_itself(void (*kernel)(Arguments)) {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess && attributes.ptxVersion >= 90;
+}
+
+/// Launches on ATen's current stream of a device. Where it can, a kernel's blocks come while those
+/// of the one before it end.
 class StreamLauncher {
  public:
   explicit StreamLauncher(int device) : stream_(device) {}
@@ -20,7 +28,17 @@ class StreamLauncher {
   template <typename Arguments>
   void operator()(void (*kernel)(Arguments), unsigned grid_x, unsigned grid_y, unsigned threads,
                   std::size_t shared_bytes, const Arguments& arguments) const {
-    kernel<<<dim3(grid_x, grid_y), threads, shared_bytes, stream_.get()>>>(arguments);
+    cudaLaunchAttribute early{};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(grid_x, grid_y);
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = stream_.get();
+    config.attrs = &early;
+    config.numAttrs = waits_itself(kernel) ? 1 : 0;
+    cudaLaunchKernelEx(&config, kernel, arguments);
   }
 
  private:

@@ -87,6 +87,7 @@ __device__ inline void take_sum(const LayerNormArguments<T>& arguments,
 /// deviations. A warp takes every so-manieth rows, as many as all blocks have warps.
 template <typename T, int kEach>
 __global__ void layer_norm(LayerNormArguments<T> arguments) {
+  wait_for_kernels_before();
   const int lanes = arguments.lanes, at_once = kWarp / lanes;  // rows of a warp
   const std::int64_t warp =
       (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;

@@ -18,6 +18,7 @@ struct SumArguments {
 /// A vector a thread; a thread takes every so-manieth, as many as there are threads.
 template <typename T>
 __global__ void sum(SumArguments<T> arguments) {
+  wait_for_kernels_before();
   const unsigned threads = gridDim.x * blockDim.x;
   for (unsigned job = blockIdx.x * blockDim.x + threadIdx.x; job < arguments.jobs; job += threads) {
     const std::int64_t place = static_cast<std::int64_t>(job) * kVector<T>;

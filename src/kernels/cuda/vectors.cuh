@@ -14,6 +14,15 @@
 
 namespace ldm::cuda {
 
+/// What a kernel begins with: waits until those before it have ended, and lets the one after it
+/// come.
+__device__ inline void wait_for_kernels_before() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
 /// Numbers in 16 bytes.
 template <typename T>
 constexpr int kVector = static_cast<int>(kLdmCudaVectorBytes / sizeof(T));

@@ -52,7 +52,7 @@ Json plan_event(const RunFacts& facts, const std::vector<std::filesystem::path>&
   out["device"] = facts.execution.device;
   out["device_name"] = facts.execution.device_name;
   out["dtype"] = facts.execution.dtype;
-  if (facts.execution.int8) out["products"] = "int8";
+  if (!facts.execution.products.empty()) out["products"] = facts.execution.products;
   out["isa"] = facts.execution.isa;
   out["threads"] = facts.execution.threads;
   out["outputs"] = Json::array();
@@ -143,7 +143,7 @@ Json done_event(const RunReport& report, int exit_code) {
   const ExecutionSummary& execution = report.execution ? *report.execution : none;
   out["device"] = execution.device;
   out["dtype"] = execution.dtype;
-  if (execution.int8) out["products"] = "int8";
+  if (!execution.products.empty()) out["products"] = execution.products;
   out["threads"] = execution.threads;
   out["timings"] = {{"start_to_first_step_s", report.start_to_first_step_s},
                     {"load_s", report.load_s},

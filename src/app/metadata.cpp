@@ -214,7 +214,7 @@ void add_execution(Json& out, const RunFacts& facts) {
   if (out["device"] != "cpu") out["gpu"] = execution.device_name;
   out["dtype"] = execution.dtype;
   if (facts.fast) out["fast"] = true;
-  if (execution.int8) out["products"] = "int8";
+  if (!execution.products.empty()) out["products"] = execution.products;
   out["isa"] = execution.isa;
   out["threads"] = execution.threads;
   if (!facts.determinism.empty()) out["determinism"] = facts.determinism;

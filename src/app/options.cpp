@@ -128,7 +128,7 @@ constexpr OptionSpec kOptions[] = {
 
     {"--device", "NAME", kMachine, "auto, cpu, cuda or cuda:N (default auto)", &Options::device},
     {"--dtype", "NAME", kMachine, "number format (default auto)", &Options::dtype, &dtypes},
-    {"--fast", "", kMachine, "on CPUs with AVX512-VNNI, multiply in 8 bits in the UNet's transformer blocks: faster and smaller, less exact", &Options::fast},
+    {"--fast", "", kMachine, "multiply in 8 bits in the UNet's transformer blocks, on CPUs with AVX512-VNNI (int8) and GPUs of compute capability 8.9 and newer (fp8): faster and smaller, less exact", &Options::fast},
     {"--threads", "N", kMachine, "CPU threads (default: one a core)", &Options::threads, nullptr, Range{1, 4096}},
     {"--batch-size", "B", kMachine, "images computed together; changes no picture (default: by device)", &Options::batch_size, nullptr, Range{1, 4096}},
     {"--vae-tiling", "WHEN", kMachine, "decode in tiles: less memory (default auto)", &Options::vae_tiling, &tilings},

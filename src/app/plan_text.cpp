@@ -121,7 +121,7 @@ std::string plan_text(const RunFacts& facts, const std::vector<std::filesystem::
   }
   out += row("seed", seeds);
   out += row("machine", cat(facts.execution.device, ", ", facts.execution.dtype,
-                            facts.execution.int8 ? " with products of 8 bits, " : ", ",
+                            facts.execution.products.empty() ? ", " : " with products of 8 bits, ",
                             facts.execution.threads, " threads, ", facts.execution.isa));
   out += row("memory", cat("about ", human_bytes(plan.memory_bytes)));
   if (plan.seconds > 0) out += row("time", cat("about ", clock_text(plan.seconds)));

@@ -177,4 +177,10 @@ const CudaState& cuda_state() {
 
 const LdmCudaApi* loaded_cuda() { return g_loaded_cuda; }
 
+bool gpu_has_fp8_products(int device) {
+  constexpr int kLeastCapability = 89;
+  const LdmCudaApi* api = loaded_cuda();
+  return api != nullptr && api->device_capability(device) >= kLeastCapability;
+}
+
 }  // namespace ldm

@@ -71,22 +71,32 @@ c10::ScalarType resolve_dtype(const std::string& word, c10::Device device,
   return bf16 ? c10::ScalarType::BFloat16 : c10::ScalarType::Float;
 }
 
-bool resolve_int8(const ExecutionRequest& request, const Execution& execution) {
-  if (!request.fast) return false;
-  std::string why;
-  if (execution.device.is_cuda()) {
-    why = "GPUs compute as without it";
-  } else if (!cpu_has_int8_products()) {
-    why = "this CPU has no AVX512-VNNI: it computes as without it";
-  } else if (execution.dtype == c10::ScalarType::Half) {
-    why = "it goes with bf16 and fp32, not with fp16";
-  } else if (execution.dtype == c10::ScalarType::BFloat16 && !cpu_has_bf16_vectors()) {
-    why = "it goes with fp32 on this CPU: its bf16 is not AVX512-BF16's, or faster (AMX)";
-  } else {
-    return true;
+/// Why this CPU has no products in 8 bits for numbers of `dtype`; empty: it has.
+std::string why_no_int8(c10::ScalarType dtype) {
+  if (!cpu_has_int8_products()) return "this CPU has no AVX512-VNNI: it computes as without it";
+  if (dtype == c10::ScalarType::Half) return "it goes with bf16 and fp32, not with fp16";
+  if (dtype == c10::ScalarType::BFloat16 && !cpu_has_bf16_vectors()) {
+    return "it goes with fp32 on this CPU: its bf16 is not AVX512-BF16's, or faster (AMX)";
   }
-  log_warning("no-int8", "--fast has no effect: " + why);
-  return false;
+  return {};
+}
+
+/// Why a GPU has no products in 8 bits for numbers of `dtype`; empty: it has.
+std::string why_no_fp8(c10::Device device, c10::ScalarType dtype) {
+  if (cuda_state().api->kernels == nullptr) return "libldm_cuda.so was built without nvcc";
+  if (!gpu_has_fp8_products(device.index())) {
+    return "this GPU has no 8-bit floating-point products (compute capability 8.9 and newer have)";
+  }
+  if (dtype == c10::ScalarType::Float) return "on a GPU it goes with fp16 and bf16, not with fp32";
+  return {};
+}
+
+bool resolve_eight_bit(const ExecutionRequest& request, const Execution& execution) {
+  if (!request.fast) return false;
+  const std::string why = execution.device.is_cuda() ? why_no_fp8(execution.device, execution.dtype)
+                                                     : why_no_int8(execution.dtype);
+  if (!why.empty()) log_warning("no-8-bit", "--fast has no effect: " + why);
+  return why.empty();
 }
 
 }  // namespace
@@ -110,7 +120,7 @@ Execution resolve_execution(const ExecutionRequest& request, std::int64_t parame
       at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, op, precision);
     }
   }
-  execution.int8 = resolve_int8(request, execution);
+  execution.eight_bit = resolve_eight_bit(request, execution);
   execution.threads = set_cpu_threads(request.threads);
   return execution;
 }
@@ -126,7 +136,7 @@ ExecutionSummary summarize(const Execution& execution) {
   ExecutionSummary summary;
   summary.device = execution.device.str();
   summary.dtype = execution.tf32 ? "tf32" : dtype_word(execution.dtype);
-  summary.int8 = execution.int8;
+  if (execution.eight_bit) summary.products = execution.device.is_cuda() ? "fp8" : "int8";
   summary.isa = cpu_isa();
   summary.threads = execution.threads;
   summary.device_name = cpu_name();

@@ -13,6 +13,8 @@
 namespace ldm::cuda {
 namespace {
 
+constexpr at::ScalarType kE4m3 = at::kFloat8_e4m3fn;
+
 /// The kernels that give each thread a vector count them in 32 bits.
 constexpr std::int64_t kMostNumbers = std::int64_t{1} << 32;
 
@@ -125,11 +127,11 @@ at::Tensor group_norm_silu(const LdmCudaKernels& kernels, const at::Tensor& x, s
 }
 
 at::Tensor layer_norm(const LdmCudaKernels& kernels, PendingSum& sum, const at::Tensor& weight,
-                      const at::Tensor& bias, double eps) {
+                      const at::Tensor& bias, double eps, bool e4m3) {
   const at::Tensor x = sum.value;
   const at::Tensor weights = like(weight, x), biases = like(bias, x), before = like(sum.bias, x);
   const bool adds = before.defined() || sum.addend.defined();
-  const at::Tensor y = at::empty_like(x);
+  const at::Tensor y = at::empty_like(x, e4m3 ? x.options().dtype(kE4m3) : x.options());
   const LdmCudaLayerNorm call{dtype_of(x),
                               x.device().index(),
                               x.numel() / x.size(-1),
@@ -141,21 +143,22 @@ at::Tensor layer_norm(const LdmCudaKernels& kernels, PendingSum& sum, const at::
                               weights.const_data_ptr(),
                               biases.const_data_ptr(),
                               eps,
-                              y.mutable_data_ptr()};
+                              y.mutable_data_ptr(),
+                              e4m3};
   check(kernels.layer_norm(&call), "LayerNorm");
   sum = {x};
   return y;
 }
 
-at::Tensor gelu_gate(const LdmCudaKernels& kernels, const PendingSum& sum) {
+at::Tensor gelu_gate(const LdmCudaKernels& kernels, const PendingSum& sum, bool e4m3) {
   const at::Tensor& x = sum.value;
   const at::Tensor bias = like(sum.bias, x);
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape.back() /= 2;
-  const at::Tensor y = at::empty(shape, x.options());
-  const LdmCudaGate call{dtype_of(x),         x.device().index(), x.numel() / x.size(-1),
-                         shape.back(),        x.const_data_ptr(), place_of(bias),
-                         y.mutable_data_ptr()};
+  const at::Tensor y = at::empty(shape, e4m3 ? x.options().dtype(kE4m3) : x.options());
+  const LdmCudaGate call{
+      dtype_of(x),        x.device().index(), x.numel() / x.size(-1), shape.back(),
+      x.const_data_ptr(), place_of(bias),     y.mutable_data_ptr(),   e4m3};
   check(kernels.gelu_gate(&call), "GEGLU");
   return y;
 }

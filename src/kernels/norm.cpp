@@ -12,6 +12,7 @@
 #include "ldm/kernels/cpu/norm_kernel.h"
 #include "ldm/kernels/cuda/blocks.h"
 #include "ldm/kernels/cuda_operators.h"
+#include "ldm/kernels/fp8_linear.h"
 #include "ldm/kernels/parallel.h"
 
 namespace ldm {
@@ -161,12 +162,13 @@ at::Tensor fast_layer_norm(const at::Tensor& x, const at::Tensor& weight, const 
 }
 
 at::Tensor layer_norm_of_sum(PendingSum& x, const at::Tensor& weight, const at::Tensor& bias,
-                             double eps) {
+                             double eps, bool e4m3) {
   if (x.value.is_cuda() && cuda::serves_sum(x)) {
-    return cuda::layer_norm(*cuda::loaded_kernels(), x, weight, bias, eps);
+    return cuda::layer_norm(*cuda::loaded_kernels(), x, weight, bias, eps, e4m3);
   }
   x = {take(x)};
-  return fast_layer_norm(x.value, weight, bias, eps);
+  const at::Tensor y = fast_layer_norm(x.value, weight, bias, eps);
+  return e4m3 ? fp8_of(y) : y;
 }
 
 }  // namespace ldm

@@ -78,7 +78,7 @@ LazyModule::LazyModule(std::shared_ptr<torch::nn::Module> module, const Componen
       context_(std::move(context)),
       binding_(bind_weights(*module_, *files.weights, key_map(files.class_name))) {
   for (const at::Tensor& parameter : module_->parameters()) parameter_count_ += parameter.numel();
-  if (execution.int8) nn::prefer_int8(*module_);
+  if (execution.eight_bit) nn::prefer_eight_bit(*module_);
 }
 
 void LazyModule::load() {

@@ -135,9 +135,10 @@ PackedCache PackedCache::of_user() {
 }
 
 fs::path PackedCache::entry(const Key& key) const {
-  const std::string rest = cat(kFormat, "\n", key.network, "\n", dtype_word(key.execution.dtype),
-                               key.execution.int8 ? " int8\n" : "\n", cpu_name(), " ", cpu_isa(),
-                               "\n", version(), " ", revision(), "\nlibtorch ", TORCH_VERSION);
+  const std::string rest =
+      cat(kFormat, "\n", key.network, "\n", dtype_word(key.execution.dtype),
+          key.execution.eight_bit ? " int8\n" : "\n", cpu_name(), " ", cpu_isa(), "\n", version(),
+          " ", revision(), "\nlibtorch ", TORCH_VERSION);
   return folder_ / cat(key.component, "-", key.sha256) / sha256_hex(rest);
 }
 

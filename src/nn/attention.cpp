@@ -138,6 +138,7 @@ void AttentionImpl::pack() {
 Linear AttentionImpl::make_joined() const {
   Linear joined(to_q->weight.size(1), 3 * to_q->weight.size(0), to_q->bias.defined());
   joined->prefers_int8 = to_q->prefers_int8;
+  joined->prefers_fp8 = to_q->prefers_fp8;
   return joined;
 }
 

@@ -10,7 +10,7 @@ GEGLUImpl::GEGLUImpl(std::int64_t dim_in, std::int64_t dim_out) {
   proj = register_module("proj", Linear(dim_in, 2 * dim_out));
 }
 
-at::Tensor GEGLUImpl::forward(const at::Tensor& x) const {
+at::Tensor GEGLUImpl::forward(const at::Tensor& x, bool e4m3) const {
   if (int8_.defined()) {
     return int8_linear_gated(x, int8_, proj->weight.size(0) / 2, proj->bias);
   }
@@ -19,7 +19,7 @@ at::Tensor GEGLUImpl::forward(const at::Tensor& x) const {
     return onednn_linear_mul(x, packed_value_, bias[0],
                              onednn_linear_gelu(x, packed_gate_, bias[1]));
   }
-  return gelu_gate(proj->forward_pending(x));
+  return gelu_gate(proj->forward_pending(x), e4m3);
 }
 
 void GEGLUImpl::pack() {
@@ -58,7 +58,7 @@ at::Tensor FeedForwardImpl::forward(const at::Tensor& x) const {
 }
 
 PendingSum FeedForwardImpl::forward_pending(const at::Tensor& x, const at::Tensor& addend) const {
-  return project_out->forward_pending(geglu->forward(x), addend);
+  return project_out->forward_pending(geglu->forward(x, project_out->reads_fp8()), addend);
 }
 
 }  // namespace ldm::nn

@@ -98,6 +98,7 @@ LinearImpl::LinearImpl(std::int64_t in_features, std::int64_t out_features, bool
 }
 
 at::Tensor LinearImpl::forward(const at::Tensor& x) const {
+  if (reads_fp8()) return take(forward_pending(x));
   if (int8_.defined()) return int8_linear(x, int8_, weight.size(0), bias);
   if (packed_.defined()) return onednn_linear(x, packed_, bias);
   const at::Tensor output = at::linear(x, weight, optional(bias));
@@ -106,6 +107,7 @@ at::Tensor LinearImpl::forward(const at::Tensor& x) const {
 
 PendingSum LinearImpl::forward_pending(const at::Tensor& x, const at::Tensor& addend) const {
   if (!defers_) return {forward(x), {}, addend};
+  if (reads_fp8()) return {fp8_linear(x, fp8_, weight.scalar_type()), bias, addend};
   return {at::linear(x, weight), bias, addend};
 }
 
@@ -116,9 +118,13 @@ void LinearImpl::add_lora(std::int64_t rank, double scale) {
 }
 
 void LinearImpl::pack() {
+  if (is_unallocated(weight)) return;
   defers_ = sum_serves(weight) && !lora_b_;
-  if (!onednn_serves(weight) || is_unallocated(weight)) return;
-  if (prefers_int8 && int8_serves(weight)) {
+  if (prefers_fp8 && defers_ && fp8_serves(weight)) {
+    fp8_ = fp8_pack_linear(weight);
+  } else if (!onednn_serves(weight)) {
+    return;
+  } else if (prefers_int8 && int8_serves(weight)) {
     int8_ = int8_pack_linear(weight);
   } else {
     packed_ = onednn_pack_linear(weight);
@@ -131,12 +137,14 @@ void LinearImpl::let_go() { release(weight); }
 void LinearImpl::unpack() {
   packed_.reset();
   int8_.reset();
+  fp8_ = {};
   defers_ = false;
 }
 
 void LinearImpl::visit_packed(const PackedVisit& visit) {
   visit("packed", packed_);
   visit("int8", int8_);
+  visit("fp8", fp8_.values);
 }
 
 Conv2dImpl::Conv2dImpl(std::int64_t in_channels, std::int64_t out_channels,
@@ -263,10 +271,11 @@ at::Tensor LayerNormImpl::forward(const at::Tensor& x) const {
   return at::layer_norm(x, {x.size(-1)}, weight, bias, eps);
 }
 
-at::Tensor LayerNormImpl::forward(PendingSum& x) const {
-  if (packed_ && norm_serves(x.value)) return layer_norm_of_sum(x, weight, bias, eps);
+at::Tensor LayerNormImpl::forward(PendingSum& x, bool e4m3) const {
+  if (packed_ && norm_serves(x.value)) return layer_norm_of_sum(x, weight, bias, eps, e4m3);
   x = {take(x)};
-  return forward(x.value);
+  const at::Tensor y = forward(x.value);
+  return e4m3 ? fp8_of(y) : y;
 }
 
 void LayerNormImpl::pack() { packed_ = true; }

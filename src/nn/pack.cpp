@@ -41,9 +41,19 @@ void visit_packed(torch::nn::Module& module,
   }
 }
 
+/// The layers of a block that read what a LayerNorm or GEGLU's gate gives: these round to e4m3 as
+/// they write.
+void prefer_fp8(BasicTransformerBlockImpl& block) {
+  for (AttentionImpl* attention : {block.attn1.get(), block.attn2.get()}) {
+    attention->to_q->prefers_fp8 = true;
+    attention->to_k->prefers_fp8 = attention->to_v->prefers_fp8 = !attention->sees_text();
+  }
+  block.ff->geglu->proj->prefers_fp8 = block.ff->project_out->prefers_fp8 = true;
+}
+
 }  // namespace
 
-void prefer_int8(torch::nn::Module& module) {
+void prefer_eight_bit(torch::nn::Module& module) {
   const auto mark = [](torch::nn::Module& layer) {
     if (auto* linear = layer.as<LinearImpl>()) linear->prefers_int8 = true;
     if (auto* conv = layer.as<Conv2dImpl>()) conv->prefers_int8 = true;
@@ -58,6 +68,7 @@ void prefer_int8(torch::nn::Module& module) {
     if (transformer == nullptr) return;
     transformer->apply(mark);
     transformer->apply(except_text);
+    for (const auto& block : *transformer->transformer_blocks) prefer_fp8(*block.ptr());
   });
 }
 

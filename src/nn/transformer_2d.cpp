@@ -45,17 +45,19 @@ PendingSum BasicTransformerBlockImpl::forward_pending(
     PendingSum hidden, const at::Tensor& encoder_hidden_states) const {
   const at::Tensor self = only_cross_attention_ ? encoder_hidden_states : at::Tensor();
   // No norm outlives the layer that reads it.
-  const auto add = [&hidden](const LayerNorm& norm, const auto& layer) {
-    const at::Tensor normed = norm->forward(hidden);
+  const auto add = [&hidden](const LayerNorm& norm, bool in_fp8, const auto& layer) {
+    const at::Tensor normed = norm->forward(hidden, in_fp8);
     hidden = layer(normed);
   };
   match_text(hidden, self);
-  add(norm1, [&](const at::Tensor& x) { return attn1->forward_pending(x, self, hidden.value); });
+  add(norm1, attn1->reads_fp8(),
+      [&](const at::Tensor& x) { return attn1->forward_pending(x, self, hidden.value); });
   match_text(hidden, encoder_hidden_states);
-  add(norm2, [&](const at::Tensor& x) {
+  add(norm2, attn2->reads_fp8(), [&](const at::Tensor& x) {
     return attn2->forward_pending(x, encoder_hidden_states, hidden.value);
   });
-  add(norm3, [&](const at::Tensor& x) { return ff->forward_pending(x, hidden.value); });
+  add(norm3, ff->geglu->proj->reads_fp8(),
+      [&](const at::Tensor& x) { return ff->forward_pending(x, hidden.value); });
   return hidden;
 }
 

@@ -43,13 +43,20 @@ std::vector<at::Tensor> own_parameters(const torch::nn::Module& module) {
   return parameters;
 }
 
-/// What a packed module computes with.
+/// What a packed module computes with, but for numbers.
 std::vector<at::Tensor> weights_of(torch::nn::Module& module) {
   std::vector<at::Tensor> weights = own_parameters(module);
-  module.apply([&weights](torch::nn::Module& child) {
+  const auto add_packed = [&weights](LinearImpl& layer) {
+    layer.visit_packed([&weights](const char*, const at::Tensor& packed) {
+      if (packed.defined()) weights.push_back(packed);
+    });
+  };
+  module.apply([&](torch::nn::Module& child) {
+    if (auto* layer = child.as<LinearImpl>()) add_packed(*layer);
     const auto* attention = child.as<AttentionImpl>();
     if (attention == nullptr || !attention->joined()) return;
     for (const at::Tensor& weight : attention->joined()->parameters()) weights.push_back(weight);
+    add_packed(*attention->joined().ptr());
   });
   std::erase_if(weights, is_unallocated);
   return weights;

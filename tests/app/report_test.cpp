@@ -129,7 +129,7 @@ TEST_CASE("a job's hash knows the wish, not the machine or the batch") {
   CHECK(changed([](RunFacts& f) { f.plan.request.num_images = 7; }) == job);
   CHECK(changed([](RunFacts& f) { f.asked_dtype = "bf16"; }) != job);
   CHECK(changed([](RunFacts& f) { f.fast = true; }) != job);
-  CHECK(changed([](RunFacts& f) { f.execution.int8 = true; }) == job);
+  CHECK(changed([](RunFacts& f) { f.execution.products = "int8"; }) == job);
   CHECK(changed([](RunFacts& f) { f.plan.request.prompt = "a pear"; }) != job);
   CHECK(changed([](RunFacts& f) { f.plan.request.num_inference_steps += 1; }) != job);
   CHECK(changed([](RunFacts& f) { f.model_name = "other"; }) != job);

@@ -23,6 +23,7 @@ TEST_CASE("a CUDA plugin with devices is used") {
   const CudaState state = open(kFine);
   REQUIRE(state.api != nullptr);
   CHECK(state.devices == 2);
+  CHECK(state.api->device_capability(1) == 90);
   CHECK(state.why_not.empty());
 }
 

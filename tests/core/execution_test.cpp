@@ -66,13 +66,33 @@ TEST_CASE("8-bit products are for CPUs that have them, and others say why not") 
     wanted.fast = fast;
     return resolve_execution(wanted, kSmall);
   };
-  CHECK_FALSE(resolve("fp32", false).int8);
+  CHECK_FALSE(resolve("fp32", false).eight_bit);
   CHECK(said.empty());
   const Execution fast = resolve("fp32", true);
-  CHECK(fast.int8 == cpu_has_int8_products());
-  CHECK(summarize(fast).int8 == fast.int8);
-  CHECK(said.empty() == fast.int8);
-  CHECK_FALSE(resolve("fp16", true).int8);
+  CHECK(fast.eight_bit == cpu_has_int8_products());
+  CHECK(summarize(fast).products == (fast.eight_bit ? "int8" : ""));
+  CHECK(said.empty() == fast.eight_bit);
+  CHECK_FALSE(resolve("fp16", true).eight_bit);
+  CHECK(said.back().find("--fast has no effect: ") == 0);
+  set_log_sink({});
+}
+
+TEST_CASE("on a GPU that has them, 8-bit products go with 16-bit numbers", "[gpu]") {
+  if (cuda_state().api == nullptr) return;
+  std::vector<std::string> said;
+  set_log_sink([&said](const LogEvent& event) { said.push_back(event.message); });
+  const bool has = cuda_state().api->kernels != nullptr && gpu_has_fp8_products(0);
+  for (const char* dtype : {"auto", "fp16", "bf16"}) {
+    ExecutionRequest wanted = request("cuda", dtype);
+    wanted.fast = true;
+    const Execution execution = resolve_execution(wanted, kSmall);
+    CHECK(execution.eight_bit == has);
+    CHECK(summarize(execution).products == (has ? "fp8" : ""));
+  }
+  CHECK(said.empty() == has);
+  ExecutionRequest exact = request("cuda", "fp32");
+  exact.fast = true;
+  CHECK_FALSE(resolve_execution(exact, kSmall).eight_bit);
   CHECK(said.back().find("--fast has no effect: ") == 0);
   set_log_sink({});
 }

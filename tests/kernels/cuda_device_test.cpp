@@ -89,6 +89,12 @@ TEST_CASE("on a GPU LayerNorm, the gate and sums equal the reference at the size
       const auto halves = (wide.to(at::kDouble) + wide_bias).chunk(2, -1);
       test::expect_close(gelu_gate({wide, wide_bias}).to(at::kCPU, at::kFloat),
                          (halves[0] * at::gelu(halves[1])).to(at::kCPU, at::kFloat), apart(dtype));
+      PendingSum again{x.clone(), before, addend};
+      const at::Tensor rounded = layer_norm_of_sum(again, weight, bias, 1e-5, /*e4m3=*/true);
+      // The norm is of the sum as it is left.
+      test::expect_e4m3(rounded, reference(again.value));
+      test::expect_e4m3(gelu_gate({wide, wide_bias}, /*e4m3=*/true),
+                        halves[0] * at::gelu(halves[1]));
     }
   }
 }

@@ -209,6 +209,28 @@ TEST_CASE("CUDA's gate equals the reference over widths, rows and extreme values
   }
 }
 
+TEST_CASE("CUDA's LayerNorm and gate round to e4m3 where that is asked") {
+  for (const at::ScalarType dtype : test::kGpuTypes) {
+    for (const std::int64_t channels : {16, 320, 1280}) {
+      CAPTURE(dtype, channels);
+      const at::Tensor x = draw(27, {2, 9, channels}, dtype);
+      const at::Tensor weight = draw(28, {channels}, dtype), bias = draw(29, {channels}, dtype);
+      weight[3] = 300.0;
+      const at::Tensor before = draw(31, {channels}, dtype);
+      for (const PendingSum& whole : {PendingSum{x.clone()}, PendingSum{x.clone(), before, x}}) {
+        PendingSum sum = whole;
+        const at::Tensor norm = cuda::layer_norm(kOnCpu, sum, weight, bias, 1e-5, /*e4m3=*/true);
+        test::expect_e4m3(norm, at::layer_norm(sum.value.to(at::kDouble), {channels},
+                                               weight.to(at::kDouble), bias.to(at::kDouble), 1e-5));
+      }
+      const at::Tensor wide = draw(30, {2, 9, 2 * channels}, dtype) * 20;
+      const auto halves = wide.to(at::kDouble).chunk(2, -1);
+      test::expect_e4m3(cuda::gelu_gate(kOnCpu, {wide}, /*e4m3=*/true),
+                        halves[0] * at::gelu(halves[1]));
+    }
+  }
+}
+
 TEST_CASE("what CUDA's kernels do not serve is told") {
   CHECK_FALSE(cuda::serves_norm(draw(15, {2, 32, 4, 5}, at::kFloat)));  // not channels_last
   CHECK_FALSE(cuda::serves_norm(draw(15, {2, 17}, at::kFloat)));        // no whole vectors

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <vector>
 
 #include "ldm/core/random.h"
+#include "tests/support/catch.h"
 
 namespace ldm::test {
 
@@ -28,6 +30,16 @@ std::vector<at::ScalarType> types_served(const Serves& serves) {
     if (serves(dtype)) types.push_back(dtype);
   }
   return types;
+}
+
+/// Fails unless `actual` is e4m3, within half a step of what is exact, at most 448.
+inline void expect_e4m3(const at::Tensor& actual, const at::Tensor& exact) {
+  CHECK(actual.scalar_type() == at::kFloat8_e4m3fn);
+  CHECK(actual.sizes() == exact.sizes());
+  const at::Tensor bounded = exact.to(at::kCPU, at::kDouble).clamp(-448, 448);
+  const at::Tensor error = (actual.to(at::kCPU).to(at::kDouble) - bounded).abs();
+  // Three bits of mantissa; below 2^-6 steps of 2^-9. The exact number was computed otherwise.
+  CHECK((error <= bounded.abs() / 16 * 1.001 + 1.001 / 1024).all().item<bool>());
 }
 
 }  // namespace ldm::test

@@ -73,9 +73,9 @@ TEST_CASE("packed weights come back as they were kept, from shared memory") {
   const test::TempDir dir;
   const PackedCache cache(dir.path() / "packed");
   PackedCache::Key key = key_of(dtype);
-  key.execution.int8 = int8;
+  key.execution.eight_bit = int8;
   nn::DownBlock2D first = make_block();
-  if (int8) nn::prefer_int8(*first);
+  if (int8) nn::prefer_eight_bit(*first);
   CHECK(cache.restore(*first, key).memory == nullptr);
   fill(*first, dtype);
   nn::pack_for_inference(*first);
@@ -83,7 +83,7 @@ TEST_CASE("packed weights come back as they were kept, from shared memory") {
   const at::Tensor expected = output(first, dtype);
 
   nn::DownBlock2D again = make_block();
-  if (int8) nn::prefer_int8(*again);
+  if (int8) nn::prefer_eight_bit(*again);
   const PackedCache::Restored restored = cache.restore(*again, key);
   REQUIRE(restored.memory != nullptr);
   CHECK(restored.vouched);
@@ -105,7 +105,7 @@ TEST_CASE("packed weights come back as they were kept, from shared memory") {
   other.network = "DownBlock2D {1}";
   CHECK(cache.restore(*make_block(), other).memory == nullptr);
   other = key;
-  other.execution.int8 = !int8;
+  other.execution.eight_bit = !int8;
   CHECK(cache.restore(*make_block(), other).memory == nullptr);
   other = key;
   other.sha256[0] = 'c';

@@ -20,6 +20,7 @@ const LdmCudaApi* make() {
     if (LDM_FAKE_CUDA == 2) return 0;
     return LDM_FAKE_CUDA == 3 ? -kInsufficientDriver : 2;
   };
+  api.device_capability = [](int) { return 90; };
   api.error_text = [](int error) {
     return error == kInsufficientDriver ? "CUDA driver version is insufficient" : "unknown";
   };

@@ -9,8 +9,8 @@ extern "C" {
 
 struct LdmCudaKernels;  // ldm/kernels/cuda/launch.h
 
-/// Increased with every change of LdmCudaApi; both sides must agree.
-constexpr std::uint32_t kLdmCudaAbi = 4;
+/// Increased with every change of LdmCudaApi or LdmCudaKernels; both sides must agree.
+constexpr std::uint32_t kLdmCudaAbi = 5;
 
 struct LdmCudaApi {
   std::uint32_t abi;
@@ -24,6 +24,8 @@ struct LdmCudaApi {
   const char* (*error_text)(int error);
   /// Writes the device's name, NUL-terminated.
   void (*device_name)(int device, char* out, std::size_t size);
+  /// Compute capability, ten times the major number plus the minor (90); 0 when it cannot be asked.
+  int (*device_capability)(int device);
   /// Free and total bytes of a device; both 0 when it cannot be asked.
   void (*device_memory)(int device, std::uint64_t* free, std::uint64_t* total);
   /// Most bytes that ATen's caching allocator held on the device at once.

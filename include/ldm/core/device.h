@@ -71,4 +71,8 @@ const CudaState& cuda_state();
 /// The plugin if it has been loaded already, else null; never loads it.
 const LdmCudaApi* loaded_cuda();
 
+/// Whether a GPU of the loaded plugin multiplies floating-point numbers of 8 bits (compute
+/// capability 8.9 and newer).
+bool gpu_has_fp8_products(int device);
+
 }  // namespace ldm

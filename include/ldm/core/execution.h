@@ -16,7 +16,8 @@ struct Execution {
   c10::Device device = c10::Device(c10::DeviceType::CPU);
   c10::ScalarType dtype = c10::ScalarType::Float;
   bool tf32 = false;  ///< in fp32 on CUDA: products round what they read to 10 bits
-  bool int8 = false;  ///< on a CPU: the UNet's transformer blocks multiply in 8 bits
+  /// The UNet's transformer blocks multiply in 8 bits: int8 on a CPU, fp8 (e4m3) on a GPU.
+  bool eight_bit = false;
   c10::MemoryFormat memory_format = c10::MemoryFormat::Contiguous;  ///< of 4-D weights and images
   int threads = 1;
 

@@ -20,7 +20,7 @@ struct ExecutionSummary {
   std::string dtype;        ///< fp32, tf32, bf16, fp16: of the UNet
   std::string isa;          ///< AVX2, AVX512, …: what the CPU kernels were chosen for
   int threads = 1;
-  bool int8 = false;  ///< the UNet's transformer blocks multiply in 8 bits
+  std::string products = {};  ///< int8, fp8: of the UNet's transformer blocks; empty: dtype
 };
 
 }  // namespace ldm

@@ -35,10 +35,10 @@ at::Tensor group_norm_silu(const LdmCudaKernels& kernels, const at::Tensor& x, s
 
 /// As ldm::layer_norm_of_sum.
 at::Tensor layer_norm(const LdmCudaKernels& kernels, PendingSum& sum, const at::Tensor& weight,
-                      const at::Tensor& bias, double eps);
+                      const at::Tensor& bias, double eps, bool e4m3 = false);
 
 /// As ldm::gelu_gate.
-at::Tensor gelu_gate(const LdmCudaKernels& kernels, const PendingSum& sum);
+at::Tensor gelu_gate(const LdmCudaKernels& kernels, const PendingSum& sum, bool e4m3 = false);
 
 /// Adds bias and addend to the value, in place.
 void add(const LdmCudaKernels& kernels, const PendingSum& sum);

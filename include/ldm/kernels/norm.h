@@ -37,8 +37,8 @@ at::Tensor fast_layer_norm(const at::Tensor& x, const at::Tensor& weight, const 
                            double eps);
 
 /// LayerNorm of a sum, which is taken on the way: then `x` is its value alone.
-/// Reference: fast_layer_norm(take(x)).
+/// In e4m3 where that is asked. Reference: fast_layer_norm(take(x)), then fp8_of.
 at::Tensor layer_norm_of_sum(PendingSum& x, const at::Tensor& weight, const at::Tensor& bias,
-                             double eps);
+                             double eps, bool e4m3 = false);
 
 }  // namespace ldm

@@ -67,6 +67,8 @@ struct AttentionImpl : torch::nn::Module {
   void unpack();                                ///< see nn/pack.h
   void visit_packed(const PackedVisit& visit);  ///< see nn/pack.h
   bool sees_text() const { return cross_; }
+  /// Whether the tokens are to come in e4m3.
+  bool reads_fp8() const { return joined_ ? joined_->reads_fp8() : to_q->reads_fp8(); }
   /// What computes queries, keys and values of a packed self-attention; null where nothing does.
   const Linear& joined() const { return joined_; }
 

@@ -12,10 +12,11 @@
 namespace ldm::nn {
 
 /// One projection to twice the width; its first half times the exact gelu of its second half.
-/// x [..., in] → [..., out]. Source: Shazeer 2020, eq. 6; diffusers' GEGLU.
+/// x [..., in] → [..., out], in e4m3 where that is asked. Source: Shazeer 2020, eq. 6; diffusers'
+/// GEGLU.
 struct GEGLUImpl : torch::nn::Module {
   GEGLUImpl(std::int64_t dim_in, std::int64_t dim_out);
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(const at::Tensor& x, bool e4m3 = false) const;
   void pack();                                  ///< see nn/pack.h
   void unpack();                                ///< see nn/pack.h
   void visit_packed(const PackedVisit& visit);  ///< see nn/pack.h

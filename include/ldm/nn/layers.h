@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "ldm/kernels/fp8_linear.h"
 #include "ldm/kernels/norm.h"
 #include "ldm/kernels/sum.h"
 #include "ldm/kernels/winograd.h"
@@ -42,14 +43,18 @@ struct LinearImpl : torch::nn::Module {
   void add_lora(std::int64_t rank, double scale);  ///< see nn/lora.h
   /// Lets the weight's storage go, because another layer computes with it.
   void let_go();
+  /// Whether it was packed to take x in e4m3, as `fp8_of` rounds.
+  bool reads_fp8() const { return fp8_.values.defined(); }
 
   at::Tensor weight;          ///< [out, in]
   at::Tensor bias;            ///< [out], undefined without bias
   bool prefers_int8 = false;  ///< see nn/pack.h
+  bool prefers_fp8 = false;   ///< see nn/pack.h
 
  private:
   at::Tensor packed_;
   at::Tensor int8_;
+  Fp8Weight fp8_;
   bool defers_ = false;  ///< the bias, in `forward_pending`
   std::shared_ptr<LinearImpl> lora_a_;
   std::shared_ptr<LinearImpl> lora_b_;
@@ -116,8 +121,8 @@ TORCH_MODULE(GroupNorm);
 struct LayerNormImpl : torch::nn::Module {
   explicit LayerNormImpl(std::int64_t normalized_shape, double eps = 1e-5);
   at::Tensor forward(const at::Tensor& x) const;
-  /// Of a sum, which is taken on the way: then `x` is its value alone.
-  at::Tensor forward(PendingSum& x) const;
+  /// Of a sum, which is taken on the way: then `x` is its value alone. In e4m3 where that is asked.
+  at::Tensor forward(PendingSum& x, bool e4m3 = false) const;
   void pack();    ///< see nn/pack.h
   void unpack();  ///< see nn/pack.h
 

@@ -21,9 +21,11 @@ void pack_for_inference(torch::nn::Module& module);
 void unpack(torch::nn::Module& module);
 
 /// Lets layers below `module` be packed in 8 bits from then on where a kernel serves
-/// (kernels/int8_linear.h): those of transformer blocks that every step computes over all pixels,
-/// where most products are. Keys and values of the text, which are computed once, stay exact.
-void prefer_int8(torch::nn::Module& module);
+/// (kernels/int8_linear.h on a CPU, kernels/fp8_linear.h on a GPU): those of transformer blocks
+/// that every step computes over all pixels, where most products are; on a GPU those of them that
+/// read what a LayerNorm or a gate gives. Keys and values of the text, which are computed once,
+/// stay exact.
+void prefer_eight_bit(torch::nn::Module& module);
 
 /// All tensors that a packed module computes with, before its first forward: the parameters that
 /// packing left, by their names, and what it made of the others, by the layer's name and its own.

@@ -3,21 +3,21 @@
 #include "vectors.cuh"
 
 // The gate of GEGLU: values times GELU of the gates, by the error function.
-// Reference: value * at::gelu(gate).
+// Reference: value * at::gelu(gate), then ldm::fp8_of where e4m3 is asked for.
 namespace ldm::cuda {
 
-template <typename T>
+template <typename T, typename Out>
 struct GateArguments {
   const T* x;     ///< [rows, 2·D]
   const T* bias;  ///< [2·D] or null
-  T* y;           ///< [rows, D]
+  Out* y;         ///< [rows, D]
   unsigned jobs;  ///< vectors of y
   int channels;
 };
 
 /// A vector a thread; a thread takes every so-manieth, as many as there are threads.
-template <typename T>
-__global__ void gelu_gate(GateArguments<T> arguments) {
+template <typename T, typename Out>
+__global__ void gelu_gate(GateArguments<T, Out> arguments) {
   wait_for_kernels_before();
   const unsigned threads = gridDim.x * blockDim.x;
   const auto lanes = static_cast<unsigned>(arguments.channels / kVector<T>);

@@ -24,6 +24,16 @@ void by_dtype(LdmCudaDtype dtype, const Launch& launch) {
   if (dtype == kLdmCudaBf16) launch(c10::BFloat16());
 }
 
+/// Calls `launch` with a number of the result's C++ type: T, or e4m3.
+template <typename T, typename Launch>
+void by_result(bool e4m3, const Launch& launch) {
+  if (e4m3) {
+    launch(E4m3());
+  } else {
+    launch(T());
+  }
+}
+
 template <typename T, typename Launcher>
 void launch_group_norm_of(const LdmCudaGroupNorm& call, const Launcher& launcher) {
   const GroupNormBlocks blocks(call.rows, call.channels, kVector<T>);
@@ -50,32 +60,31 @@ void launch_group_norm(const LdmCudaGroupNorm& call, const Launcher& launcher) {
            [&](auto number) { launch_group_norm_of<decltype(number)>(call, launcher); });
 }
 
-template <typename T, typename Launcher>
+template <typename T, typename Out, typename Launcher>
 void launch_layer_norm_of(const LdmCudaLayerNorm& call, const Launcher& launcher) {
   const LayerNormBlocks blocks(call.channels / kVector<T>);
-  const LayerNormArguments<T> arguments{static_cast<const T*>(call.x),
-                                        static_cast<const T*>(call.before),
-                                        static_cast<const T*>(call.addend),
-                                        static_cast<T*>(call.sum),
-                                        static_cast<const T*>(call.weight),
-                                        static_cast<const T*>(call.bias),
-                                        static_cast<T*>(call.y),
-                                        call.rows,
-                                        static_cast<int>(call.channels),
-                                        static_cast<int>(blocks.lanes),
-                                        static_cast<float>(call.eps)};
+  const LayerNormArguments<T, Out> arguments{
+      static_cast<const T*>(call.x),      static_cast<const T*>(call.before),
+      static_cast<const T*>(call.addend), static_cast<T*>(call.sum),
+      static_cast<const T*>(call.weight), static_cast<const T*>(call.bias),
+      static_cast<Out*>(call.y),          call.rows,
+      static_cast<int>(call.channels),    static_cast<int>(blocks.lanes),
+      static_cast<float>(call.eps)};
   const auto grid = static_cast<unsigned>(blocks_for(call.rows * blocks.lanes));
-  const auto launch = [&](void (*kernel)(LayerNormArguments<T>)) {
+  const auto launch = [&](void (*kernel)(LayerNormArguments<T, Out>)) {
     launcher(kernel, grid, 1U, static_cast<unsigned>(kThreads), std::size_t{0}, arguments);
   };
-  launch(blocks.each == kRowVectors.front() ? layer_norm<T, kRowVectors.front()>
-                                            : layer_norm<T, kRowVectors.back()>);
+  launch(blocks.each == kRowVectors.front() ? layer_norm<T, Out, kRowVectors.front()>
+                                            : layer_norm<T, Out, kRowVectors.back()>);
 }
 
 template <typename Launcher>
 void launch_layer_norm(const LdmCudaLayerNorm& call, const Launcher& launcher) {
-  by_dtype(call.dtype,
-           [&](auto number) { launch_layer_norm_of<decltype(number)>(call, launcher); });
+  by_dtype(call.dtype, [&](auto number) {
+    using T = decltype(number);
+    by_result<T>(call.e4m3,
+                 [&](auto result) { launch_layer_norm_of<T, decltype(result)>(call, launcher); });
+  });
 }
 
 /// Launches a kernel with a thread for each of so many vectors.
@@ -91,10 +100,13 @@ void launch_gelu_gate(const LdmCudaGate& call, const Launcher& launcher) {
   by_dtype(call.dtype, [&](auto number) {
     using T = decltype(number);
     const std::int64_t jobs = call.rows * call.channels / kVector<T>;
-    launch_vectors(gelu_gate<T>, jobs, launcher,
-                   GateArguments<T>{static_cast<const T*>(call.x), static_cast<const T*>(call.bias),
-                                    static_cast<T*>(call.y), static_cast<unsigned>(jobs),
-                                    static_cast<int>(call.channels)});
+    by_result<T>(call.e4m3, [&](auto result) {
+      using Out = decltype(result);
+      const GateArguments<T, Out> arguments{
+          static_cast<const T*>(call.x), static_cast<const T*>(call.bias),
+          static_cast<Out*>(call.y), static_cast<unsigned>(jobs), static_cast<int>(call.channels)};
+      launch_vectors(gelu_gate<T, Out>, jobs, launcher, arguments);
+    });
   });
 }
 

@@ -5,11 +5,11 @@
 #include "ldm/kernels/cuda/blocks.h"
 #include "vectors.cuh"
 
-// LayerNorm over the last dimension, of a sum that it takes on the way.
-// Reference: at::layer_norm(x + before + addend).
+// LayerNorm over the last dimension, of a sum that it takes on the way; in e4m3 where that is
+// asked. Reference: at::layer_norm(x + before + addend), then ldm::fp8_of.
 namespace ldm::cuda {
 
-template <typename T>
+template <typename T, typename Out>
 struct LayerNormArguments {
   const T* x;       ///< [rows, D]
   const T* before;  ///< [D] or null
@@ -17,7 +17,7 @@ struct LayerNormArguments {
   T* sum;           ///< [rows, D] or null
   const T* weight;
   const T* bias;
-  T* y;
+  Out* y;
   std::int64_t rows;
   int channels;
   int lanes;  ///< threads of a row: a power of 2, at most a warp
@@ -54,8 +54,8 @@ struct RowPart {
 
 /// Adds `before` and the addend to a thread's part of a row, keeps the sum, and rounds it as where
 /// it is taken alone.
-template <typename T, int kEach>
-__device__ inline void take_sum(const LayerNormArguments<T>& arguments,
+template <typename T, typename Out, int kEach>
+__device__ inline void take_sum(const LayerNormArguments<T, Out>& arguments,
                                 const RowPart<T, kEach>& part, std::int64_t start,
                                 Vector<T> (&own)[kEach]) {
   if (arguments.before == nullptr && arguments.addend == nullptr) return;
@@ -85,8 +85,8 @@ __device__ inline void take_sum(const LayerNormArguments<T>& arguments,
 
 /// A row to `lanes` threads, each at most `kEach` vectors of it, read once; the mean before the
 /// deviations. A warp takes every so-manieth rows, as many as all blocks have warps.
-template <typename T, int kEach>
-__global__ void layer_norm(LayerNormArguments<T> arguments) {
+template <typename T, typename Out, int kEach>
+__global__ void layer_norm(LayerNormArguments<T, Out> arguments) {
   wait_for_kernels_before();
   const int lanes = arguments.lanes, at_once = kWarp / lanes;  // rows of a warp
   const std::int64_t warp =

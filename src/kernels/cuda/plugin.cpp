@@ -45,6 +45,14 @@ void device_name(int device, char* out, std::size_t size) {
   std::snprintf(out, size, "%s", known ? properties.name : "unknown");
 }
 
+int device_capability(int device) {
+  int major = 0, minor = 0;
+  const bool known =
+      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess;
+  return known ? 10 * major + minor : 0;
+}
+
 void device_memory(int device, std::uint64_t* free, std::uint64_t* total) {
   const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
   std::size_t free_bytes = 0;
@@ -103,9 +111,9 @@ void graph_replay(void* graph) { static_cast<at::cuda::CUDAGraph*>(graph)->repla
 void graph_delete(void* graph) { delete static_cast<at::cuda::CUDAGraph*>(graph); }
 
 constexpr LdmCudaApi kApi = {
-    kLdmCudaAbi,  driver_version, runtime_version, device_count, error_text,
-    device_name,  device_memory,  peak_allocated,  empty_cache,  kKernels,
-    graph_record, graph_replay,   graph_delete,
+    kLdmCudaAbi, driver_version,    runtime_version, device_count,   error_text,
+    device_name, device_capability, device_memory,   peak_allocated, empty_cache,
+    kKernels,    graph_record,      graph_replay,    graph_delete,
 };
 
 }  // namespace

@@ -1,6 +1,15 @@
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
+
+#ifdef __CUDACC__
+#include <cuda_fp8.h>
+#else
+#include <c10/util/Float8_e4m3fn.h>
+
+#include <algorithm>
+#endif
 
 #include "ldm/kernels/cuda/launch.h"
 
@@ -64,6 +73,37 @@ __device__ inline void store_vector(T* to, const Vector<T>& from) {
 template <typename T>
 __device__ inline void store(T* to, const float (&from)[kVector<T>]) {
   store_vector(to, pack<T>(from));
+}
+
+/// A number of 4 bits of exponent and 3 of mantissa, at most 448.
+struct E4m3 {
+  std::uint8_t bits;
+};
+
+/// The nearest two, the even ones of ties; what is larger than the largest becomes it, NaN stays.
+__device__ inline void round_to(E4m3* to, float first, float second) {
+#ifdef __CUDACC__
+  const __nv_fp8x2_storage_t both =
+      __nv_cvt_float2_to_fp8x2(make_float2(first, second), __NV_SATFINITE, __NV_E4M3);
+  to[0].bits = static_cast<std::uint8_t>(both & 0xFFU);
+  to[1].bits = static_cast<std::uint8_t>(both >> 8U);
+#else
+  constexpr float kMost = 448;
+  to[0].bits = c10::Float8_e4m3fn(std::clamp(first, -kMost, kMost)).x;
+  to[1].bits = c10::Float8_e4m3fn(std::clamp(second, -kMost, kMost)).x;
+#endif
+}
+
+/// Stores as many numbers as a vector of another dtype has.
+template <int kCount>
+__device__ inline void store(E4m3* to, const float (&from)[kCount]) {
+  struct alignas(kCount) Numbers {
+    E4m3 values[kCount];
+  };
+  Numbers numbers;
+  LDM_UNROLL
+  for (int i = 0; i < kCount; i += 2) round_to(numbers.values + i, from[i], from[i + 1]);
+  *reinterpret_cast<Numbers*>(to) = numbers;
 }
 
 /// Adds what is at `from`.

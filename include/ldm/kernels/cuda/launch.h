@@ -3,8 +3,9 @@
 #include <cstdint>
 
 // The C interface between kernels/*.cpp, which never see CUDA, and the kernels in libldm_cuda.so.
-// Pointers are of the device; x, weights and results have the same dtype. Launches are asynchronous
-// on ATen's current stream of the device; each returns 0 or the cudaError_t of its launch.
+// Pointers are of the device; x, weights and results have the same dtype, but for results in e4m3.
+// Launches are asynchronous on ATen's current stream of the device; each returns 0 or the
+// cudaError_t of its launch.
 extern "C" {
 
 enum LdmCudaDtype : std::int32_t { kLdmCudaFp32, kLdmCudaFp16, kLdmCudaBf16 };
@@ -45,7 +46,8 @@ struct LdmCudaLayerNorm {
   const void* weight;     ///< [D]
   const void* bias;       ///< [D]
   double eps;
-  void* y;  ///< like x
+  void* y;    ///< like x
+  bool e4m3;  ///< y is in e4m3: as `fp8_of` rounds
 };
 
 struct LdmCudaGate {
@@ -56,6 +58,7 @@ struct LdmCudaGate {
   const void* x;          ///< [rows, 2·D]: values, then gates
   const void* bias;       ///< [2·D], added to x first; may be null
   void* y;                ///< [rows, D]
+  bool e4m3;              ///< as LdmCudaLayerNorm's
 };
 
 struct LdmCudaSum {

@@ -21,10 +21,12 @@ namespace {
 
 using namespace ldm;
 
-/// A picture of each prompt, seeds 0, 1, ….
-Image draw_samples(const train::DenoiserTask& task, const train::SamplesConfig& samples) {
+/// A picture of each prompt, seeds 0, 1, …, on the run's device.
+Image draw_samples(const train::DenoiserTask& task, const train::SamplesConfig& samples,
+                   const train::RunPlace& place) {
   // The process' threads are set by how the run was started, and the run goes on with them.
   ExecutionRequest execution;
+  execution.device = place.device.str();
   execution.threads = at::get_num_threads();
   Pipeline pipeline(open_components(task.model_files(), execution));
   std::vector<at::Tensor> pictures;
@@ -63,7 +65,7 @@ train::RunResult run(const tools::TrainArguments& arguments, app::Session& sessi
   const auto samples = train::read_section<train::SamplesConfig>(config, "samples");
   if (!samples.prompts.empty()) {
     callbacks.sample = [&](std::int64_t step) {
-      tools::write_sheet(config, step, draw_samples(task, samples));
+      tools::write_sheet(config, step, draw_samples(task, samples, place));
     };
   }
   const train::RunResult result = train::train(task, config, place, arguments.resume, callbacks);

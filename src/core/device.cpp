@@ -1,5 +1,6 @@
 #include "ldm/core/device.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/native/DispatchStub.h>
@@ -51,6 +52,9 @@ CudaState load_cuda() {
   CudaState state;
   if (has_nvidia_driver()) {
     state = open_cuda_plugin(plugin_path("libldm_cuda.so"));
+    if (state.api != nullptr && !at::hasCUDA()) {
+      state = {nullptr, 0, "libtorch was at work before the plugin came: it keeps to the CPU"};
+    }
   } else {
     state.why_not = "no NVIDIA driver on this machine";
   }

@@ -28,7 +28,7 @@ struct LdmCudaApi {
   int (*device_capability)(int device);
   /// Free and total bytes of a device; both 0 when it cannot be asked.
   void (*device_memory)(int device, std::uint64_t* free, std::uint64_t* total);
-  /// Most bytes that ATen's caching allocator held on the device at once.
+  /// Most bytes that ATen's caching allocator held on the device at once; 0 before the first.
   std::uint64_t (*peak_allocated)(int device);
   /// Gives cached, unused blocks back to the driver.
   void (*empty_cache)();

@@ -63,6 +63,8 @@ void device_memory(int device, std::uint64_t* free, std::uint64_t* total) {
 }
 
 std::uint64_t peak_allocated(int device) {
+  // Before its first block the allocator knows no device.
+  if (!c10::cuda::CUDACachingAllocator::get()->initialized()) return 0;
   constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
   const auto stats =
       c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(device));

@@ -125,7 +125,8 @@ void BatchPictures::compute(const std::vector<std::size_t>& group) {
   const RunReport& report = run_.session.report;
   run_.progress.begin({run_.task(group.front()).cost, left_, static_cast<int>(group.size()),
                        static_cast<int>(run_.wanted),
-                       report.images + report.skipped + report.failed});
+                       report.images + report.skipped + report.failed,
+                       run_.pipeline->late_pictures() + static_cast<int>(finishing_.size())});
   const double start = seconds_since_process_start();
   run_.pipeline->run(plans, run_.batch_size, callbacks(group, std::move(prepared)));
   const double seconds = seconds_since_process_start() - start;

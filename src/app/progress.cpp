@@ -116,11 +116,12 @@ void ProgressMeter::on_start(const std::string& model_name) {
 }
 
 void ProgressMeter::begin(const CallWork& work) {
-  time_left_.begin(work.picture, work.left, std::max(0, work.images - work.done - work.pictures));
+  done_ = work.done;
+  before_ = work.done + work.waiting;
+  time_left_.begin(work.picture, work.left, std::max(0, work.images - before_ - work.pictures));
   state_.images = work.images;
   in_call_ = work.pictures;
-  done_ = before_ = work.done;
-  image_mark_ = Clock::now();
+  if (work.waiting == 0) image_mark_ = Clock::now();
 }
 
 void ProgressMeter::on_load(const LoadInfo& info) {

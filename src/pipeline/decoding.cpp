@@ -160,6 +160,8 @@ void Decoding::hand_out_all() {
   while (!launched_.empty()) hand_out_first();
 }
 
+std::size_t Decoding::launched() const { return launched_.size(); }
+
 void Decoding::hand_out_first() {
   Launched first = std::move(launched_.front());
   launched_.pop_front();

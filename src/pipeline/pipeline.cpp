@@ -251,6 +251,8 @@ void Pipeline::expect_more_runs() { impl_->more_runs = true; }
 
 void Pipeline::allow_late_pictures() { impl_->late_pictures = true; }
 
+int Pipeline::late_pictures() const { return static_cast<int>(impl_->decoding.launched()); }
+
 void Pipeline::finish() {
   try {
     impl_->decoding.hand_out_all();

@@ -1,7 +1,11 @@
 #include "ldm/app/time_left.h"
 
+#include <chrono>
+#include <thread>
+
 #include "ldm/app/journal.h"
 #include "ldm/app/progress.h"
+#include "ldm/core/stopwatch.h"
 #include "tests/support/catch.h"
 
 namespace ldm::app {
@@ -50,6 +54,31 @@ TEST_CASE("weights still to be read are part of the time left") {
   time.begin({10, 1}, {10, 1}, 0);
   time.stepped(1, 1, 10);
   CHECK(*time.seconds() == Approx(1.5 + 1));
+}
+
+TEST_CASE("a picture's seconds run on over a call that begins while it waits") {
+  Console console;
+  console.quiet = true;
+  ProgressMeter meter(console, /*shown=*/false);
+  const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(30)); };
+  meter.begin({{}, {}, 1, 3, 0, 0});
+  wait();
+  meter.begin({{}, {}, 1, 3, 0, 1});
+  StepInfo step;
+  step.of = 2;
+  meter.on_step(step);
+  CHECK(meter.state().image == 2);
+  meter.on_image({}, "1.png");
+  CHECK(meter.image_seconds() >= 0.03);
+  meter.on_image({}, "2.png");
+  wait();
+  const Stopwatch since_call;
+  meter.begin({{}, {}, 1, 3, 2, 0});
+  meter.on_step(step);
+  CHECK(meter.state().image == 3);
+  meter.on_image({}, "3.png");
+  // The wait before the call is none of the third's.
+  CHECK(meter.image_seconds() <= since_call.seconds());
 }
 
 TEST_CASE("the progress line fits its terminal and drops what matters least") {

@@ -50,8 +50,10 @@ void check_launched(bool gpu) {
                     callbacks);
   }
   CHECK(results.empty());
+  CHECK(decoding.launched() == 3);
   decoding.hand_out_ready();
   decoding.hand_out_all();
+  CHECK(decoding.launched() == 0);
   REQUIRE(results.size() == 3);
   CHECK(decoding.seconds().size() == 3);
   for (std::size_t k = 0; k < 3; ++k) {

@@ -27,6 +27,9 @@ class PictureQueue {
   /// wait as may, hands on the oldest first. Throws what their functions throw.
   void add(Encode encode, Commit commit);
 
+  /// Pictures that wait.
+  std::size_t size() const { return waiting_.size(); }
+
   /// Hands on what is encoded, up to the first that is not. Throws what `encode` and `commit`
   /// throw; the picture of it is gone then, those after it wait on.
   void commit_ready();

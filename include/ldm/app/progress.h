@@ -37,6 +37,7 @@ struct CallWork {
   int pictures = 1;     ///< that the call makes
   int images = 1;       ///< of the whole run
   int done = 0;         ///< of them are there
+  int waiting = 0;      ///< of them are computed, and still being decoded, encoded or kept
 };
 
 /// "1:02:03" or "4:05".
@@ -69,7 +70,8 @@ class ProgressMeter {
   void finish();
 
   const ProgressState& state() const { return state_; }
-  /// Seconds that the last picture took: since the one before it, or since its call began.
+  /// Seconds that the last picture took: since the one before it, or since its call began where
+  /// none was waiting then.
   double image_seconds() const { return image_seconds_; }
 
  private:
@@ -85,7 +87,7 @@ class ProgressMeter {
   TimeLeft time_left_;
   ProgressState state_;
   int done_ = 0;    ///< pictures that are there
-  int before_ = 0;  ///< of them, before the current call
+  int before_ = 0;  ///< that are there or wait, before the current call
   int made_ = 0;    ///< by this run
   int in_call_ = 1;
   double busy_s_ = 0;

@@ -1,7 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <vector>
 
@@ -35,6 +36,8 @@ class Decoding {
   void hand_out_ready();
   /// Waits for all and hands them out.
   void hand_out_all();
+  /// Pictures that were launched and not handed out.
+  std::size_t launched() const;
 
   /// What each picture took.
   const std::vector<double>& seconds() const { return seconds_; }
@@ -47,7 +50,7 @@ class Decoding {
 
   Components& components_;
   std::unique_ptr<SideStream> side_;  ///< null on a CPU
-  std::deque<Launched> launched_;
+  std::list<Launched> launched_;
   std::vector<double> seconds_;
 };
 

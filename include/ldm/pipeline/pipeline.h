@@ -129,7 +129,9 @@ class Pipeline {
   /// From now on a GPU may still be decoding when a run returns: its callbacks are copied, and
   /// called for those pictures within later runs or `finish`, wherever these end.
   void allow_late_pictures();
-  /// Hands out what is still being decoded.
+  /// Pictures that are still being decoded.
+  int late_pictures() const;
+  /// Hands them out.
   void finish();
 
   StageTimings timings() const;

@@ -30,26 +30,25 @@ struct Part {
   WeightBinding binding;
 };
 
-void collect_parts(torch::nn::Module& module, const std::string& prefix, std::vector<Part>& parts) {
+bool is_small(torch::nn::Module& module) {
   std::int64_t count = 0;
   for (const at::Tensor& parameter : module.parameters()) count += parameter.numel();
-  if (count <= kPartParameters || module.children().empty()) {
-    parts.push_back({&module, prefix, {}});
-    return;
-  }
-  for (const auto& child : module.named_children()) {
-    collect_parts(*child.value(), prefix + child.key() + ".", parts);
-  }
+  return count <= kPartParameters || module.children().empty();
 }
 
-void collect_streamed(torch::nn::Module& module, const std::string& prefix,
-                      std::vector<Part>& parts) {
-  if (dynamic_cast<nn::Streamed*>(&module) != nullptr) {
+bool is_streamed(torch::nn::Module& module) {
+  return dynamic_cast<nn::Streamed*>(&module) != nullptr;
+}
+
+/// The outermost modules for which `is_part` holds.
+void collect_parts(torch::nn::Module& module, const std::string& prefix,
+                   bool (*is_part)(torch::nn::Module&), std::vector<Part>& parts) {
+  if (is_part(module)) {
     parts.push_back({&module, prefix, {}});
     return;
   }
   for (const auto& child : module.named_children()) {
-    collect_streamed(*child.value(), prefix + child.key() + ".", parts);
+    collect_parts(*child.value(), prefix + child.key() + ".", is_part, parts);
   }
 }
 
@@ -57,7 +56,7 @@ void collect_streamed(torch::nn::Module& module, const std::string& prefix,
 /// ones. What is in none of them comes last.
 std::vector<Part> parts_of(torch::nn::Module& module, const WeightBinding& binding, bool streamed) {
   std::vector<Part> parts;
-  (streamed ? collect_streamed : collect_parts)(module, "", parts);
+  collect_parts(module, "", streamed ? is_streamed : is_small, parts);
   parts.push_back({&module, "", {}});
   for (const WeightBinding::Entry& entry : binding.entries) {
     const auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& candidate) {

@@ -1,7 +1,6 @@
 #include "ldm/pipeline/decoding.h"
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 #include <c10/core/Event.h>
 #include <c10/core/InferenceMode.h>
@@ -24,13 +23,6 @@
 
 namespace ldm {
 namespace {
-
-/// `x` on the host, there when the current stream has come so far; on a CPU itself.
-at::Tensor on_its_way_to_host(const at::Tensor& x) {
-  if (x.device().is_cpu()) return x;
-  const at::Tensor host = at::empty(x.sizes(), x.options().device(at::kCPU).pinned_memory(true));
-  return host.copy_(x, /*non_blocking=*/true);
-}
 
 ImageResult result_of(const DecodedImage& of, const Image& picture, LatentsData latents) {
   ImageResult result;
@@ -113,42 +105,44 @@ Decoding::~Decoding() {
   }
 }
 
-ImageResult Decoding::decode(const DecodedImage& image, const at::Tensor& latents) {
+/// Seconds of `work` with the autoencoder as an image wants it, its loading aside.
+template <typename Work>
+double Decoding::timed(const DecodedImage& image, const Work& work) {
   components_.vae.load();
   const Stopwatch watch;
   configure_autoencoder(components_.vae, image.plan.last_pass().request);
   const nn::CircularPadding edges({image.plan.request.tile.x, image.plan.request.tile.y});
-  const at::Tensor picture = decode_latents(components_.vae, latents);
-  ImageResult result =
-      result_of(image, image_of_bytes(picture_bytes(picture)), tensor_to_latents(latents));
-  seconds_.push_back(watch.seconds());
+  work();
+  return watch.seconds();
+}
+
+ImageResult Decoding::decode(const DecodedImage& image, const at::Tensor& latents) {
+  ImageResult result;
+  seconds_.push_back(timed(image, [&] {
+    const at::Tensor picture = decode_latents(components_.vae, latents);
+    result = result_of(image, tensor_to_image(picture), tensor_to_latents(latents));
+  }));
   return result;
 }
 
 void Decoding::launch(DecodedImage image, const at::Tensor& latents,
                       const RunCallbacks& callbacks) {
-  components_.vae.load();
-  const Stopwatch watch;
-  configure_autoencoder(components_.vae, image.plan.last_pass().request);
-  const nn::CircularPadding edges({image.plan.request.tile.x, image.plan.request.tile.y});
-  const c10::InferenceMode inference;
   Launched one{std::move(image), callbacks, latents, {}, {}, {}, {}, {}};
   const auto decode_there = [&] {
+    const c10::InferenceMode inference;
     const at::Tensor picture = decode_unchecked(components_.vae, latents);
     one.finite = on_its_way_to_host(at::isfinite(picture).all());
     one.rgb = on_its_way_to_host(picture_bytes(picture));
     one.plain_latents = on_its_way_to_host(latents.to(at::kFloat).contiguous());
   };
-  if (side_) {
+  one.seconds = timed(one.image, [&] {
+    if (!side_) return decode_there();
     side_->run([&] {
       one.begun = side_->now();
       decode_there();
       one.done = side_->now();
     });
-  } else {
-    decode_there();
-  }
-  one.seconds = watch.seconds();
+  });
   launched_.push_back(std::move(one));
 }
 

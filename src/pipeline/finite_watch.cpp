@@ -1,7 +1,6 @@
 #include "ldm/pipeline/finite_watch.h"
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -26,10 +25,9 @@ void judge(bool finite, int step) {
 /// The verdict on a step, on its way from the GPU.
 struct FiniteWatch::Pending {
   Pending(const at::Tensor& latents, int number)
-      : verdict(at::empty({}, at::TensorOptions().dtype(at::kBool).pinned_memory(true))),
+      : verdict(on_its_way_to_host(at::isfinite(latents).all())),
         done(latents.device().type()),
         step(number) {
-    verdict.copy_(at::isfinite(latents).all(), /*non_blocking=*/true);
     done.record(c10::impl::VirtualGuardImpl(latents.device().type()).getStream(latents.device()));
   }
 

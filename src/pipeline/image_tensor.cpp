@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/isfinite.h>
 
@@ -55,6 +56,12 @@ LatentsData tensor_to_latents(const at::Tensor& latents) {
 at::Tensor beside(const at::Tensor& other, const at::Tensor& x) {
   if (other.device().is_cpu()) return x;
   return x.pin_memory().to(other.device(), /*non_blocking=*/true);
+}
+
+at::Tensor on_its_way_to_host(const at::Tensor& x) {
+  if (x.device().is_cpu()) return x;
+  const at::Tensor host = at::empty(x.sizes(), x.options().device(at::kCPU).pinned_memory(true));
+  return host.copy_(x, /*non_blocking=*/true);
 }
 
 bool all_finite(const at::Tensor& x) { return at::isfinite(x).all().item<bool>(); }

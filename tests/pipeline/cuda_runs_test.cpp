@@ -8,10 +8,7 @@ namespace ldm {
 namespace {
 
 Pipeline on_gpu(const std::string& model, const std::string& dtype) {
-  ExecutionRequest execution;
-  execution.device = "cuda";
-  execution.dtype = dtype;
-  return Pipeline(open_components(open_model(test::test_file("golden/runs/" + model)), execution));
+  return Pipeline(test::components_on_gpu(model, dtype));
 }
 
 Request apples(int images) {

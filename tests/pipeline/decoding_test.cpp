@@ -30,11 +30,7 @@ at::Tensor latents_of(const DecodedImage& image) {
 }
 
 std::shared_ptr<Components> on_device(bool gpu) {
-  if (!gpu) return test::tiny_components("sd1");
-  ExecutionRequest execution;
-  execution.device = "cuda";
-  execution.dtype = "fp32";
-  return open_components(open_model(test::test_file("golden/runs/sd1")), execution);
+  return gpu ? test::components_on_gpu("sd1", "fp32") : test::tiny_components("sd1");
 }
 
 void check_launched(bool gpu) {

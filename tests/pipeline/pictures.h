@@ -32,6 +32,15 @@ inline std::shared_ptr<const Image> image_of(const at::Tensor& rgb) {
   return image;
 }
 
+/// A tiny random model of tests/golden/runs, on a GPU.
+inline std::shared_ptr<Components> components_on_gpu(const std::string& name,
+                                                     const std::string& dtype) {
+  ExecutionRequest execution;
+  execution.device = "cuda";
+  execution.dtype = dtype;
+  return open_components(open_model(test_file("golden/runs/" + name)), execution);
+}
+
 /// A model folder in fp32 on the CPU; threads as ExecutionRequest has them.
 inline std::shared_ptr<Components> open_fp32(const std::filesystem::path& folder, int threads = 0) {
   ExecutionRequest execution;

@@ -46,6 +46,8 @@ class Decoding {
   class SideStream;
   struct Launched;
 
+  template <typename Work>
+  double timed(const DecodedImage& image, const Work& work);
   void hand_out_first();
 
   Components& components_;

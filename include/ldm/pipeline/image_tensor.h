@@ -32,6 +32,9 @@ LatentsData tensor_to_latents(const at::Tensor& latents);
 /// A CPU tensor where `other` is; on a GPU without waiting for what it computes.
 at::Tensor beside(const at::Tensor& other, const at::Tensor& x);
 
+/// `x` on the host, there when the current stream has come so far; on a CPU itself.
+at::Tensor on_its_way_to_host(const at::Tensor& x);
+
 /// Whether all values are finite.
 bool all_finite(const at::Tensor& x);
 
